@@ -1,0 +1,1 @@
+"""The hub: one region's control plane, its command line and its lab."""

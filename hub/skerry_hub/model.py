@@ -1,0 +1,150 @@
+"""The rows that the hub's cores take and give. Plain frozen data: no store, no clock.
+
+Each field has one writer, named in the docstring of its class (DESIGN.md section 7, ownership).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct, field
+from skerry_protocol.app import App
+from skerry_protocol.ids import AppName, Claim, InstanceId, NodeId, NodeName
+from skerry_protocol.messages import Issued, Override, Step, Version
+
+
+class NodeState(StrEnum):
+    """An operator's word on a node. Silence is not here: see Loss."""
+
+    WAITING = "waiting"  # joined by a token that asks for approval
+    READY = "ready"
+    DRAINING = "draining"
+    DEAD = "dead"
+
+
+class NodeRow(Struct, frozen=True):
+    """A node as operators and its join made it. Written by: operators, join. Forgotten nodes have no row."""
+
+    id: NodeId
+    name: NodeName
+    machine_key: bytes
+    labels: dict[str, str] = field(default_factory=dict)
+    arch: str = ""
+    memory_bytes: int = 0
+    cpu_milli: int = 0
+    state: NodeState = NodeState.READY
+    leave_data: bool = False
+    ephemeral_ms: int | None = None
+    joined_at_ms: int = 0
+    revision: int = 1
+    confirmed_by: str | None = None  # operator who confirmed removing most of its instances
+
+
+class AppRow(Struct, frozen=True):
+    """An app's newest revision; `app` is None once it was removed. Written by: operators."""
+
+    name: AppName
+    revision: int
+    app: App | None
+    changer: str = ""
+    reason: str = ""
+    changed_at_ms: int = 0
+
+
+class Fact(Struct, frozen=True):
+    """What a node last said that it accepted and applied, and its overrides. Written by: intake."""
+
+    node: NodeId
+    accepted: Issued | None = None
+    applied: Issued | None = None
+    overrides: tuple[Override, ...] = ()
+    refused: str | None = None
+
+
+class Loss(Struct, frozen=True):
+    """`node` has been silent for at least `lost_after_ms`. Gone when it is heard again. Written by: silence.
+
+    `returned_for_ms` is None while the node is silent; once heard again the row stays, counting how long it has been
+    back, until ten times lost_after have passed.
+    """
+
+    node: NodeId
+    lost_after_ms: int
+    since_ms: int = 0
+    returned_at_ms: int | None = None
+
+
+class Placement(Struct, frozen=True):
+    """One copy on one node. Written by: schedule. `replaces` is the copy on a lost node that this one stands in for."""
+
+    instance: InstanceId
+    app: AppName
+    number: int
+    node: NodeId
+    reason: str
+    since_ms: int = 0
+    replaces: InstanceId | None = None
+
+
+class ClaimState(StrEnum):
+    HELD = "held"
+    VOID = "void"  # ended by silence: its node gets no grant for it
+    FREE = "free"
+
+
+class ClaimRow(Struct, frozen=True):
+    """The newest claims of each (app, number) that are not free, and the highest number ever. Written by: claim.
+
+    `lost_after_ms` is the longest of any assignment under which the node may still run this claim. Rows outlive app,
+    instance and node.
+    """
+
+    app: AppName
+    number: int
+    claim: Claim
+    node: NodeId
+    instance: InstanceId
+    lost_after_ms: int
+    state: ClaimState = ClaimState.HELD
+
+
+class AssignmentRow(Struct, frozen=True):
+    """One issued assignment: its exact bytes are committed with its number. Written by: sign."""
+
+    node: NodeId
+    issued: Issued
+    envelope: bytes
+    instances: tuple[InstanceId, ...] = ()
+    made_at_ms: int = 0
+
+
+class StepRow(Struct, frozen=True):
+    """The newest word of a node on one step of one instance. Written by: intake."""
+
+    node: NodeId
+    step: Step
+
+
+class Turned(Struct, frozen=True):
+    """One copy that has no place: how many nodes each filter turned away. `filter` is e.g. "label disk=ssd"."""
+
+    app: AppName
+    number: int
+    candidates: int
+    by: dict[str, int]
+
+
+class Mesh(Struct, frozen=True):
+    """The region's own settings. Written by: init, restore and resume."""
+
+    mesh: str
+    region: str
+    serial: int
+    epoch: int
+    restored: bool = False
+    storm_hold_ms: int | None = None  # None: the storm brake holds until the nodes are back
+
+
+def newer(a: Version | None, b: Version | None) -> bool:
+    """Whether a is newer than b; None is older than everything."""
+    return a is not None and (b is None or a > b)

@@ -1,0 +1,1 @@
+"""The network of a mesh as data: its model and addressing, one plan for each node."""

@@ -1,0 +1,1 @@
+"""What hub and node agree on: messages, keys, apps. No I/O."""

@@ -1,0 +1,249 @@
+"""Every message between hub and node. Released keys never change their meaning; this file only grows.
+
+Each has a golden file in tests/golden that must decode for ever. Times are milliseconds; `*_at_ms` are wall-clock
+milliseconds since 1970 by the sender's clock and are only shown to people, never compared across machines.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+from .app import App
+from .ids import AppName, Claim, InstanceId, MeshName, NodeId, NodeName, Region
+from .lease import Lease
+
+FEATURES: tuple[str, ...] = ("artifact", "schedule", "lease", "override")
+
+
+class Version(Struct, frozen=True, omit_defaults=True, order=True):
+    """Orders assignments: the delegation's serial first, so that the root outbids a thief, then epoch, generation."""
+
+    serial: int
+    epoch: int
+    generation: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.generation}" + (f" (serial {self.serial})" if self.serial > 1 else "")
+
+
+class Issued(Struct, frozen=True, omit_defaults=True):
+    """One assignment, named: its version and the SHA-256 of its signed payload."""
+
+    version: Version
+    digest: bytes
+
+
+class Instance(Struct, frozen=True, omit_defaults=True):
+    """One copy that the node is to run. `revision` leads to its app in Assignment.apps."""
+
+    id: InstanceId
+    app: AppName
+    number: int
+    revision: int
+    claim: Claim | None = None
+    lease: Lease | None = None
+
+
+class AppRevision(Struct, frozen=True, omit_defaults=True):
+    """The whole revision of an app, so that a node can show it, and a lost hub can be rebuilt from its nodes."""
+
+    revision: int
+    app: App
+    changer: str = ""
+    reason: str = ""
+    changed_at_ms: int = 0
+
+
+class Assignment(Struct, frozen=True, omit_defaults=True):
+    """The full set of what one node is to run (DESIGN.md section 4).
+
+    `since`: what the node is known to have accepted, and all issued after. `removed`: every instance in any of those
+    that is not in `instances`. `overwrites`: the digest of a diverged node's own state, by an operator's resume.
+    `confirmed_by`: the operator who confirmed a removal of most instances.
+    """
+
+    mesh: MeshName
+    region: Region
+    node: NodeId
+    version: Version
+    instances: tuple[Instance, ...] = ()
+    apps: tuple[AppRevision, ...] = ()
+    since: tuple[Issued, ...] = ()
+    removed: tuple[InstanceId, ...] = ()
+    overwrites: bytes | None = None
+    confirmed_by: str | None = None
+    node_name: NodeName = NodeName("")
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def app_of(self, instance: Instance) -> AppRevision:
+        """The app revision of one of this assignment's instances. Raises KeyError where it is missing."""
+        for entry in self.apps:
+            if entry.app.name == instance.app and entry.revision == instance.revision:
+                return entry
+        raise KeyError(f"{instance.app} revision {instance.revision}")
+
+
+class AssignmentAt(Struct, frozen=True, omit_defaults=True):
+    """On `assign` in place of an Envelope over 256 kB: fetch the bytes by digest over HTTPS."""
+
+    issued: Issued
+    size: int
+
+
+class Holding(Struct, frozen=True, omit_defaults=True):
+    """A claim that the node may still be running under, and the lease length it asks a grant for."""
+
+    instance: InstanceId
+    app: AppName
+    number: int
+    claim: Claim
+    length_ms: int
+
+
+class Override(Struct, frozen=True, omit_defaults=True):
+    """A node's own word that one instance is not to run one revision; `instead` is what it runs (0: nothing)."""
+
+    instance: InstanceId
+    app: AppName
+    revision: int
+    instead: int
+    by: str
+    reason: str
+    made_at_ms: int = 0
+
+
+class Beat(Struct, frozen=True, omit_defaults=True):
+    """Node to hub: here I am, and this is what I hold."""
+
+    boot: str
+    reply: int = 0
+    accepted: Issued | None = None
+    applied: Issued | None = None
+    claims: tuple[Holding, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    conditions: dict[str, int] = field(default_factory=dict)
+    refused: str | None = None
+    stopped: bool = False
+    features: tuple[str, ...] = ()
+    agent: str = ""
+
+
+class BeatReply(Struct, frozen=True, omit_defaults=True):
+    """Hub to node. `grants`: lengths (ms) that claims may live for, from when the beat was sent."""
+
+    term: int
+    number: int
+    grants: tuple[int, ...] = ()
+    newest: Issued | None = None
+    trouble: str | None = None
+
+
+class StepName(StrEnum):
+    """The node's part of an instance's way to healthy, in order."""
+
+    RECEIVED = "received"
+    VERIFIED = "verified"
+    FETCHED = "fetched"
+    NETWORK = "network"
+    STORAGE = "storage"
+    STARTED = "started"
+    HEALTHY = "healthy"
+
+
+class StepState(StrEnum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    HELD = "held"
+
+
+class Step(Struct, frozen=True, omit_defaults=True):
+    """Where one instance is. Ordered by (generation, seq): an older one changes nothing."""
+
+    instance: InstanceId
+    app: AppName
+    revision: int
+    step: StepName
+    state: StepState
+    generation: Version
+    seq: int
+    since_ms: int
+    reason: str = ""
+
+
+class Event(Struct, frozen=True, omit_defaults=True):
+    """Something that happened on a node, for people. `count` is how many alike were merged."""
+
+    code: str
+    text: str
+    at_ms: int
+    app: AppName | None = None
+    instance: InstanceId | None = None
+    count: int = 1
+
+
+class Entry(Struct, frozen=True, omit_defaults=True):
+    """One outbox entry: a step or an event."""
+
+    seq: int
+    step: Step | None = None
+    event: Event | None = None
+
+
+class ReportBatch(Struct, frozen=True, omit_defaults=True):
+    """On `report`. (outbox, seq) names an entry for ever; the hub takes each once."""
+
+    outbox: str
+    entries: tuple[Entry, ...]
+
+
+class Ask(Struct, frozen=True, omit_defaults=True):
+    """Hub to node, read-only. `what`: "logs", "status" or "why"."""
+
+    what: str
+    app: AppName | None = None
+    lines: int = 100
+    follow: bool = False
+
+
+class AskPart(Struct, frozen=True, omit_defaults=True):
+    """A piece of the answer. The last has `last` set; `error` says why there is none."""
+
+    lines: tuple[str, ...] = ()
+    last: bool = False
+    error: str | None = None
+    data: bytes | None = None
+
+
+class JoinRequest(Struct, frozen=True, omit_defaults=True):
+    """POST /join over pinned HTTPS. `proof` is the machine key's signature over (token id, secret, key)."""
+
+    token: str
+    secret: str
+    machine_key: bytes
+    proof: bytes
+    hostname: str
+    name: NodeName | None = None
+    arch: str = ""
+    memory_bytes: int = 0
+    cpu_milli: int = 0
+    features: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+class JoinReply(Struct, frozen=True, omit_defaults=True):
+    """`state` is "joined" or "waiting" (for approval). `delegation` is shown before anything secret is sent too."""
+
+    state: str
+    node: NodeId
+    name: NodeName
+    mesh: MeshName
+    region: Region
+    text: str = ""
+    nats: tuple[str, ...] = ()
+    hubs: tuple[str, ...] = ()
+    credentials: str = ""
+    tls_certificate: str = ""

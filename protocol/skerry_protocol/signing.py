@@ -1,0 +1,107 @@
+"""Ed25519 keys, the root's delegations and signed assignments (DESIGN.md section 4, "Keys").
+
+Owns what is signed and how: each signature covers a word that says what it is for, then the bytes as sent. Keys are raw
+32-byte values here; where they are kept is not this module's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from msgspec import Struct
+
+from .codec import WireError, decode, encode
+from .ids import MeshName, Region
+
+DELEGATION = b"skerry delegation\0"
+ASSIGNMENT = b"skerry assignment\0"
+JOIN = b"skerry join\0"
+RENEW = b"skerry renew\0"
+
+
+class BadSignature(ValueError):
+    """A signature that does not hold, with the reason as its text."""
+
+
+class Signed(Struct, frozen=True):
+    """Bytes and a signature (64 bytes) over a purpose and them."""
+
+    payload: bytes
+    signature: bytes
+
+
+class Delegation(Struct, frozen=True, omit_defaults=True):
+    """The root's word that a hub speaks for a region. No dates: the highest serial counts.
+
+    `hub_key` signs assignments (raw Ed25519, 32 bytes); `tls_key` is the SHA-256 of the hub's TLS public key (DER
+    SubjectPublicKeyInfo); `root` is the raw public key that signed this.
+    """
+
+    mesh: MeshName
+    region: Region
+    serial: int
+    hub_key: bytes
+    tls_key: bytes
+    root: bytes
+
+
+class Envelope(Struct, frozen=True):
+    """What travels on `assign`: the signed assignment with the signed delegation of the hub that signed it."""
+
+    assignment: Signed
+    delegation: Signed
+
+
+def new_key() -> bytes:
+    """A fresh private key, raw 32 bytes."""
+    return Ed25519PrivateKey.generate().private_bytes_raw()
+
+
+def public_key(private: bytes) -> bytes:
+    """The raw public half (32 bytes) of a raw private key."""
+    return Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+
+
+def digest(data: bytes) -> bytes:
+    """SHA-256: what names an assignment's bytes."""
+    return hashlib.sha256(data).digest()
+
+
+def pin(root_public: bytes) -> str:
+    """What a join token carries of the root: the SHA-256 of its public key, in hex."""
+    return hashlib.sha256(root_public).hexdigest()
+
+
+def sign(private: bytes, purpose: bytes, payload: bytes) -> Signed:
+    """`payload` signed for `purpose` with a raw private key."""
+    key = Ed25519PrivateKey.from_private_bytes(private)
+    return Signed(payload, key.sign(purpose + payload))
+
+
+def verify(public: bytes, purpose: bytes, signed: Signed) -> bytes:
+    """The payload, if `public` signed it for `purpose`; else raises BadSignature."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signed.signature, purpose + signed.payload)
+    except (InvalidSignature, ValueError) as error:
+        raise BadSignature("the signature does not fit the key") from error
+    return signed.payload
+
+
+def delegate(root_private: bytes, mesh: MeshName, region: Region, serial: int, hub: bytes, tls: bytes) -> Signed:
+    """A delegation signed by the root; `hub` is a raw public key, `tls` a SHA-256 (see Delegation)."""
+    word = Delegation(mesh, region, serial, hub, tls, public_key(root_private))
+    return sign(root_private, DELEGATION, encode(word))
+
+
+def open_delegation(signed: Signed, expected_pin: str) -> Delegation:
+    """The delegation, if the root known by `expected_pin` (hex) signed it; else raises BadSignature."""
+    try:
+        word = decode(Delegation, signed.payload, limit=4096)
+    except WireError as error:
+        raise BadSignature(f"not a delegation: {error}") from error
+    if pin(word.root) != expected_pin:
+        raise BadSignature("it is signed by another mesh's root")
+    verify(word.root, DELEGATION, signed)
+    return word
