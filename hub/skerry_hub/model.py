@@ -10,7 +10,7 @@ from enum import StrEnum
 from msgspec import Struct, field
 from skerry_protocol.app import App
 from skerry_protocol.ids import AppName, Claim, InstanceId, NodeId, NodeName
-from skerry_protocol.messages import Issued, Override, Step, Version
+from skerry_protocol.messages import Instance, Issued, Override, Step, Version
 
 
 class NodeState(StrEnum):
@@ -75,7 +75,13 @@ class Loss(Struct, frozen=True):
 
 
 class Placement(Struct, frozen=True):
-    """One copy on one node. Written by: schedule. `replaces` is the copy on a lost node that this one stands in for."""
+    """One copy on one node. Written by: schedule.
+
+    `replaces` is the copy on a lost or draining node that this one stands in for. `revision` is the app's revision that
+    the node is to run: it stays as it was while the node is lost and replaced. `place` is the key of the place rules
+    that the node was last checked against, so that a later change of the node's labels moves nothing. `home` is the
+    lost node that a fenced copy with keep-original goes back to.
+    """
 
     instance: InstanceId
     app: AppName
@@ -84,19 +90,25 @@ class Placement(Struct, frozen=True):
     reason: str
     since_ms: int = 0
     replaces: InstanceId | None = None
+    revision: int = 0
+    place: str = ""
+    home: NodeId | None = None
 
 
 class ClaimState(StrEnum):
+    """HELD → ENDING or VOID → FREE; then the next number is HELD."""
+
     HELD = "held"
+    ENDING = "ending"  # its placement is gone; still granted until its node lets go of it
     VOID = "void"  # ended by silence: its node gets no grant for it
     FREE = "free"
 
 
 class ClaimRow(Struct, frozen=True):
-    """The newest claims of each (app, number) that are not free, and the highest number ever. Written by: claim.
+    """The newest claim of one (app, number): one row for each, also the highest number ever. Written by: claim.
 
-    `lost_after_ms` is the longest of any assignment under which the node may still run this claim. Rows outlive app,
-    instance and node.
+    `lost_after_ms` is the longest, and `lengths` are all lease lengths, of any assignment under which the node may still
+    run this claim. Rows outlive app, instance and node.
     """
 
     app: AppName
@@ -106,16 +118,27 @@ class ClaimRow(Struct, frozen=True):
     instance: InstanceId
     lost_after_ms: int
     state: ClaimState = ClaimState.HELD
+    lengths: tuple[int, ...] = ()
+
+    @property
+    def key(self) -> tuple[AppName, int, Claim]:
+        """What names this claim in beats and in what they free."""
+        return (self.app, self.number, self.claim)
 
 
 class AssignmentRow(Struct, frozen=True):
-    """One issued assignment: its exact bytes are committed with its number. Written by: sign."""
+    """One issued assignment: its exact bytes are committed with its number. Written by: sign.
+
+    `copies` are its instances; `content` is `compile.content_key` of it: the same key is the same work.
+    """
 
     node: NodeId
     issued: Issued
     envelope: bytes
     instances: tuple[InstanceId, ...] = ()
     made_at_ms: int = 0
+    copies: tuple[Instance, ...] = ()
+    content: str = ""
 
 
 class StepRow(Struct, frozen=True):
@@ -132,6 +155,31 @@ class Turned(Struct, frozen=True):
     number: int
     candidates: int
     by: dict[str, int]
+
+
+class Waiting(Struct, frozen=True):
+    """A copy that cannot go on, and why: "schedule" (it would move, but stays) or "claim" (its last claim is not free)."""
+
+    app: AppName
+    number: int
+    step: str
+    reason: str
+    instance: InstanceId | None = None
+
+
+class BootRow(Struct, frozen=True):
+    """The boot of a node that leases are granted to. Written by: boots, before the first grant to a new boot.
+
+    `settled` is False while an older boot may still hold leases. `stopped`: its last beat said that all had stopped.
+    `banned` are boots of a copied machine that an operator ruled out; `clone` is set until one of two was named.
+    """
+
+    node: NodeId
+    boot: str
+    settled: bool = True
+    stopped: bool = False
+    banned: tuple[str, ...] = ()
+    clone: bool = False
 
 
 class Mesh(Struct, frozen=True):

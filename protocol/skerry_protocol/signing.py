@@ -10,6 +10,8 @@ import hashlib
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_der_x509_certificate
 from msgspec import Struct
 
 from .codec import WireError, decode, encode
@@ -105,3 +107,15 @@ def open_delegation(signed: Signed, expected_pin: str) -> Delegation:
         raise BadSignature("it is signed by another mesh's root")
     verify(word.root, DELEGATION, signed)
     return word
+
+
+def tls_key_of(certificate: bytes) -> bytes:
+    """The SHA-256 of the public key (DER SubjectPublicKeyInfo) in a DER certificate: what Delegation.tls_key names.
+
+    Raises BadSignature where there is no readable certificate.
+    """
+    try:
+        key = load_der_x509_certificate(certificate).public_key()
+    except ValueError as error:
+        raise BadSignature(f"the certificate cannot be read: {error}") from error
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()

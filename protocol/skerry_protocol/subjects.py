@@ -7,6 +7,7 @@ from .ids import NodeId, Region
 ASSIGN_STREAM = "SKERRY_ASSIGN"
 REPORT_STREAM = "SKERRY_REPORT"
 REPORT_CONSUMER = "skerry-hub"
+HUB_INBOX = "_INBOX_hub"
 
 
 def assign(region: Region, node: NodeId | str) -> str:
@@ -37,6 +38,11 @@ def nudge(region: Region, node: NodeId | str) -> str:
 def inbox(node: NodeId | str) -> str:
     """The prefix of a node's own reply subjects; no other node may listen there."""
     return f"_INBOX_{node}"
+
+
+def answer(node: NodeId | str) -> str:
+    """The prefix of the subjects where the hub waits for one node's answers; no other may speak there."""
+    return f"_INBOX_answer.{node}"
 
 
 def direct_get(region: Region, node: NodeId | str) -> str:

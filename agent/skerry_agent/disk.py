@@ -1,0 +1,5 @@
+"""placeholder, StateDir follows."""
+
+from .files import DiskError, write_atomic
+
+__all__ = ["DiskError", "write_atomic"]

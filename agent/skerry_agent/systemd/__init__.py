@@ -1,0 +1,27 @@
+"""systemd as a port: `port` is what the agent may ask of it, `dbus` does it, `fake` stands in for tests."""
+
+from .port import (
+    BOOT_FOREVER,
+    Change,
+    JobResult,
+    LoadState,
+    Outcome,
+    Resync,
+    StopRules,
+    Systemd,
+    UnitChanged,
+    UnitState,
+)
+
+__all__ = [
+    "BOOT_FOREVER",
+    "Change",
+    "JobResult",
+    "LoadState",
+    "Outcome",
+    "Resync",
+    "StopRules",
+    "Systemd",
+    "UnitChanged",
+    "UnitState",
+]

@@ -1,0 +1,31 @@
+"""The API as one application: its routes, its limits, its OpenAPI page (JSON alone, nothing from elsewhere)."""
+
+from __future__ import annotations
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+
+from ..hub import Hub
+from . import access, events, system
+from .faults import HANDLERS
+
+BODY_MAX = 4 << 20
+
+
+def application(hub: Hub) -> Litestar:
+    """The ASGI application for `hub`."""
+    return Litestar(
+        route_handlers=[access.ROUTER, events.ROUTER, system.ROUTER],
+        state=State({"hub": hub}),
+        exception_handlers=HANDLERS,
+        request_max_body_size=BODY_MAX,
+        logging_config=None,
+        openapi_config=OpenAPIConfig(
+            title="Skerry hub",
+            version="0.1.0",
+            path="/schema",
+            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+        ),
+    )

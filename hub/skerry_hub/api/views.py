@@ -1,0 +1,228 @@
+"""What the API answers, as types: the API encodes them, the command line and the dashboard decode the same ones.
+
+Times are wall-clock milliseconds by the hub's clock. This file only grows; a reader ignores keys that it does not know.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from skerry_protocol.app import App
+
+from ..changes import Change
+
+
+class Refusal(Struct, frozen=True):
+    """The body of every answer that is not a success."""
+
+    error: str
+    then: str = ""
+    faults: tuple[str, ...] = ()
+
+
+class AppView(Struct, frozen=True):
+    """An app in a list: what is wanted and what is there. `app` is None once it was removed."""
+
+    name: str
+    revision: int
+    availability: str
+    wanted: int
+    placed: int
+    healthy: int
+    state: str  # "healthy", "starting", "waiting", "failed", "removed"
+    headline: str
+    changer: str
+    changed_at_ms: int
+    nodes: tuple[str, ...] = ()
+    app: App | None = None
+
+
+class NodeView(Struct, frozen=True):
+    """A node in a list. `heard_at_ms` is None where it was not heard since the hub started."""
+
+    id: str
+    name: str
+    state: str
+    silent_ms: int | None
+    labels: dict[str, str]
+    arch: str
+    instances: int
+    newest: str = ""
+    accepted: str = ""
+    applied: str = ""
+    heard_at_ms: int | None = None
+    conditions: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    revision: int = 0
+
+
+class RevisionView(Struct, frozen=True):
+    """One change of an app, node, token or person, kept for ever."""
+
+    kind: str
+    name: str
+    number: int
+    at_ms: int
+    changer: str
+    reason: str
+    content: dict[str, object] = field(default_factory=dict)
+
+
+class EventView(Struct, frozen=True):
+    id: int
+    at_ms: int
+    code: str
+    text: str
+    app: str = ""
+    node: str = ""
+    instance: str = ""
+    changer: str = ""
+
+
+class TokenView(Struct, frozen=True):
+    id: str
+    kind: str
+    uses: int
+    limit: int | None
+    state: str  # "open", "used up", "expired", "revoked"
+    expires_at_ms: int | None
+    made_by: str
+    labels: dict[str, str] = field(default_factory=dict)
+    name_pattern: str | None = None
+    approval: bool = False
+    ephemeral_ms: int | None = None
+    used_by: tuple[str, ...] = ()
+
+
+class TokenMade(Struct, frozen=True):
+    """The only answer that ever holds the token's secret."""
+
+    id: str
+    text: str
+    expires_at_ms: int | None = None
+
+
+class TokenAsk(Struct, frozen=True, omit_defaults=True):
+    """POST /api/tokens. `limit` None and not reusable is one-off."""
+
+    reusable: bool = False
+    limit: int | None = None
+    ephemeral_ms: int | None = None
+    approval: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
+    name_pattern: str | None = None
+    lasts_ms: int = 3_600_000
+
+
+class ApplyAsk(Struct, frozen=True, omit_defaults=True):
+    """POST /api/plan and /api/apply. `expect`: the revision of each app that the operator saw (0: none)."""
+
+    apps: tuple[App, ...]
+    expect: dict[str, int] = field(default_factory=dict)
+    reason: str = ""
+    confirm: bool = False
+    leave_data: bool = False
+
+
+class ApplyView(Struct, frozen=True):
+    """What an apply did, or would do. With refusals nothing was changed."""
+
+    changes: tuple[Change, ...] = ()
+    refusals: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    revisions: dict[str, int] = field(default_factory=dict)
+
+
+class NodeWord(Struct, frozen=True, omit_defaults=True):
+    """POST /api/nodes/{name}/drain, undrain, dead, forget, approve."""
+
+    reason: str = ""
+    leave_data: bool = False
+    confirm: bool = False
+
+
+class LabelsAsk(Struct, frozen=True, omit_defaults=True):
+    set: dict[str, str] = field(default_factory=dict)
+    unset: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class RollbackAsk(Struct, frozen=True, omit_defaults=True):
+    """POST /api/apps/{name}/rollback. `revision` None is the one before."""
+
+    revision: int | None = None
+    reason: str = ""
+    confirm: bool = False
+    leave_data: bool = False
+
+
+class DiffLine(Struct, frozen=True):
+    """One field that differs between two revisions, as JSON text; empty where there is none."""
+
+    field: str
+    before: str
+    after: str
+
+
+class PersonView(Struct, frozen=True):
+    name: str
+    role: str
+    made_at_ms: int
+    revoked_at_ms: int | None = None
+
+
+class PersonAsk(Struct, frozen=True):
+    name: str
+    role: str
+
+
+class PersonMade(Struct, frozen=True):
+    name: str
+    role: str
+    token: str
+
+
+class StatusView(Struct, frozen=True):
+    """The region at a glance. `loud`: what everybody must see (restored store, storm brake)."""
+
+    mesh: str
+    region: str
+    epoch: int
+    term: int
+    nodes: int
+    silent: int
+    apps: int
+    restored: bool = False
+    loud: tuple[str, ...] = ()
+
+
+class Paused(Struct, frozen=True):
+    """A node that holds what this store never issued."""
+
+    node: str
+    holds: str
+    newest: str
+    text: str
+
+
+class ResumeView(Struct, frozen=True):
+    restored: bool
+    paused: tuple[Paused, ...] = ()
+    away: tuple[str, ...] = ()
+
+
+class ResumeAsk(Struct, frozen=True, omit_defaults=True):
+    """`take` is "nodes" (their word stands) or "hub" (they are overwritten in a new epoch)."""
+
+    nodes: tuple[str, ...] = ()
+    take: str = "nodes"
+    reason: str = ""
+
+
+class LogLine(Struct, frozen=True, omit_defaults=True):
+    """A line of GET /api/apps/{name}/logs (NDJSON). `error` says why a node gave none; it ends that node's part."""
+
+    node: str
+    line: str = ""
+    instance: str = ""
+    error: str = ""

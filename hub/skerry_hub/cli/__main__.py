@@ -1,0 +1,5 @@
+"""`python -m skerry_hub.cli`."""
+
+from . import main
+
+main()

@@ -1,0 +1,221 @@
+"""The hub's API as the command line uses it: one connection per call, every failure a CliError.
+
+The hubs of the settings are tried in order. A change carries an idempotency key, and is sent once more when the
+connection breaks before its answer came: the hub does it once all the same.
+"""
+
+from __future__ import annotations
+
+import http.client
+import secrets
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import IO, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from ..api.views import Refusal
+from .errors import EXIT_REFUSED, EXIT_UNREACHABLE, CliError
+from .pinned import CONNECT_FAULTS, PinnedConnection
+from .settings import Settings
+
+T = TypeVar("T")
+Query = Mapping[str, str | int | bool | None]
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 60.0
+HTTP_ERROR = 400
+NOT_FOUND = 404
+CHUNK = 1 << 20
+BROKEN = (OSError, http.client.HTTPException)
+
+
+class BrokenOff(CliError):
+    """The connection ended before the answer did."""
+
+    def __init__(self, doing: str, error: Exception) -> None:
+        text = str(error) or type(error).__name__
+        super().__init__(f"cannot {doing}: the hub broke off: {text}", "try again", EXIT_UNREACHABLE)
+
+
+class Client:
+    """The API of the hub that `settings` name."""
+
+    def __init__(
+        self, settings: Settings, connect_seconds: float = CONNECT_SECONDS, read_seconds: float = READ_SECONDS
+    ) -> None:
+        self.settings = settings
+        self._connect_seconds = connect_seconds
+        self._read_seconds = read_seconds
+
+    def get(self, kind: type[T], path: str, **query: str | int | bool | None) -> T:
+        """The answer to a GET, decoded as `kind`."""
+        with self._open("GET", with_query(path, query)) as answer:
+            return decoded(kind, answer.read())
+
+    def send(self, kind: type[T], method: str, path: str, body: object = None, etag: str | None = None) -> T:
+        """A change, made once; the answer as `kind`."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": secrets.token_hex(16)}
+        if etag is not None:
+            headers["If-Match"] = etag
+        data = b"" if body is None else msgspec.json.encode(body)
+        try:
+            return self._sent(kind, method, path, data, headers)
+        except BrokenOff:
+            return self._sent(kind, method, path, data, headers)
+
+    def _sent(self, kind: type[T], method: str, path: str, data: bytes, headers: dict[str, str]) -> T:
+        with self._open(method, path, data, headers) as answer:
+            return decoded(kind, answer.read())
+
+    def upload(self, path: str, source: IO[bytes], size: int) -> None:
+        """PUTs `size` bytes without holding them in memory."""
+        headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        headers["Idempotency-Key"] = secrets.token_hex(16)
+        with self._open("PUT", path, source, headers) as answer:
+            answer.read()
+
+    def has(self, path: str) -> bool:
+        """Whether a HEAD of `path` finds something. A HEAD's refusal has no body, so that only its number is said."""
+        try:
+            with self._open("HEAD", path):
+                return True
+        except Refused as refused:
+            if refused.status == NOT_FOUND:
+                return False
+            raise
+
+    def download(self, path: str, target: IO[bytes]) -> int:
+        """Writes the body of a GET to `target`; its size in bytes."""
+        size = 0
+        with self._open("GET", path) as answer:
+            while chunk := answer.read(CHUNK):
+                target.write(chunk)
+                size += len(chunk)
+        return size
+
+    def lines(self, path: str, **query: str | int | bool | None) -> Iterator[bytes]:
+        """The lines of a streamed answer, as they come; ends when the hub ends it. Raises BrokenOff."""
+        with self._open("GET", with_query(path, query), endless=True) as answer:
+            while line := answer.readline():
+                yield line.rstrip(b"\r\n")
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        body: bytes | IO[bytes] | None = None,
+        headers: dict[str, str] | None = None,
+        endless: bool = False,
+    ) -> Answer:
+        connection = self._connected()
+        doing = f"{method} {path.partition('?')[0]}"
+        try:
+            if endless:
+                connection.wait(None)
+            _ask(connection, method, path, body, self._who() | (headers or {}))
+            response = connection.getresponse()
+        except BROKEN as error:
+            connection.close()
+            raise BrokenOff(doing, error) from error
+        answer = Answer(connection, response, doing)
+        if response.status >= HTTP_ERROR:
+            with answer:
+                raise refused(response.status, answer.read())
+        return answer
+
+    def _who(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.settings.token}"}
+
+    def _connected(self) -> PinnedConnection:
+        s = self.settings
+        reasons = []
+        for hub in s.hubs:
+            connection = PinnedConnection(hub, s.pin, s.socket, self._connect_seconds, self._read_seconds)
+            try:
+                connection.connect()
+                return connection
+            except CONNECT_FAULTS as error:
+                connection.close()
+                reasons.append(f"{hub}: {error}")
+        raise CliError(
+            f"cannot reach the hub: {'; '.join(reasons)}",
+            "running work is not affected: on a node, 'skerry-agent status' says how it is",
+            EXIT_UNREACHABLE,
+        )
+
+
+def _ask(
+    connection: PinnedConnection, method: str, path: str, body: bytes | IO[bytes] | None, headers: dict[str, str]
+) -> None:
+    try:
+        connection.request(method, path, body=body, headers=headers)
+    except (BrokenPipeError, ConnectionResetError):
+        # A hub that refuses a big body does so before it has read all of it: its answer is there to be read.
+        if body is None or connection.sock is None:
+            raise
+
+
+class Answer:
+    """A response; its connection closes with it. A read that breaks raises BrokenOff."""
+
+    def __init__(self, connection: PinnedConnection, response: http.client.HTTPResponse, doing: str) -> None:
+        self._connection = connection
+        self._response = response
+        self._doing = doing
+
+    def read(self, size: int | None = None) -> bytes:
+        try:
+            return self._response.read(size)
+        except BROKEN as error:
+            raise BrokenOff(self._doing, error) from error
+
+    def readline(self) -> bytes:
+        try:
+            return self._response.readline()
+        except BROKEN as error:
+            raise BrokenOff(self._doing, error) from error
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+
+def api(*parts: str) -> str:
+    """A path of the API; each part may hold anything a person typed."""
+    return "/".join(["/api", *(quote(part, safe="") for part in parts)])
+
+
+def with_query(path: str, query: Query) -> str:
+    """`path` with those of `query` that are given: None and False are left out, True is `true`."""
+    given = {key: "true" if value is True else value for key, value in query.items() if value not in {None, False, ""}}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def decoded(kind: type[T], body: bytes) -> T:
+    """An answer's JSON as `kind`. Raises CliError."""
+    try:
+        return msgspec.json.decode(body or b"null", type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise CliError(f"cannot read the hub's answer: {error}", "are this command and the hub of one release?") from error
+
+
+class Refused(CliError):
+    """The hub understood and said no."""
+
+    def __init__(self, status: int, what: str, then: str) -> None:
+        super().__init__(what, then, EXIT_REFUSED)
+        self.status = status
+
+
+def refused(status: int, body: bytes) -> Refused:
+    """The hub's refusal in its own words, or its number where it sent none."""
+    try:
+        refusal = msgspec.json.decode(body, type=Refusal)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        refusal = Refusal(f"cannot do that: the hub answered {status}")
+    return Refused(status, "\n".join([refusal.error, *(f"  {fault}" for fault in refusal.faults)]), refusal.then)

@@ -1,0 +1,98 @@
+"""The options and kinds of words that many verbs share, and the way to the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+
+from ..appfile.units import Wrong, duration
+from .client import Client
+from .complete import app_names, node_names
+from .errors import EXIT_USAGE, CliError
+from .settings import load
+from .show import say
+
+F = TypeVar("F", bound=Callable[..., object])
+
+json_option = click.option("--json", "json_", is_flag=True, help="Print JSON.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; kept in the history.")
+confirm_option = click.option(
+    "--confirm", is_flag=True, help="Yes, even if a node loses three or more, and more than half, of its copies."
+)
+leave_data_option = click.option(
+    "--leave-data", is_flag=True, help="Yes, even if a copy leaves its volumes' data behind on a node."
+)
+app_argument = click.argument("app", shell_complete=app_names)
+node_argument = click.argument("node", shell_complete=node_names)
+
+
+def options(*wanted: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options in the order in which help is to show them."""
+
+    def apply(function: F) -> F:
+        for one in reversed(wanted):
+            function = one(function)
+        return function
+
+    return apply
+
+
+def connect() -> Client:
+    """The hub that the operator's settings name. Raises CliError."""
+    return Client(load())
+
+
+class Duration(click.ParamType[int]):
+    """A length of time with its unit, in milliseconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        found = duration(value)
+        if isinstance(found, Wrong):
+            self.fail(f"found {value!r}, expected {found.expected}", param, ctx)
+        return found
+
+
+class Pair(click.ParamType[tuple[str, str]]):
+    """A label as people write it: KEY=VALUE."""
+
+    name = "key=value"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            key, text = value
+            return str(key), str(text)
+        key, equals, text = str(value).partition("=")
+        if not key or not equals:
+            self.fail(f"found {value!r}, expected KEY=VALUE such as site=harbour", param, ctx)
+        return key, text
+
+
+def pairs(given: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Labels as a dict. Raises CliError for a key that was given twice with different values."""
+    found: dict[str, str] = {}
+    for key, value in given:
+        if found.setdefault(key, value) != value:
+            raise CliError(
+                f"cannot set the label {key} to both '{found[key]}' and '{value}'", "give it once", EXIT_USAGE
+            )
+    return found
+
+
+def agree(what: str, yes: bool, asked: bool = True) -> None:
+    """Says what will be done, then asks for it where a person is there. Raises CliError where nobody can be asked.
+
+    With `asked` False it is only said: the verb itself is the operator's word.
+    """
+    say(what)
+    if yes or not asked:
+        return
+    if not click.get_text_stream("stdin").isatty():
+        raise CliError("cannot ask whether to go on: there is no terminal", "give --yes to do it", EXIT_USAGE)
+    click.confirm("Go on?", abort=True)

@@ -1,0 +1,83 @@
+"""One HTTPS connection to a hub that proves itself by the mesh root before anything secret is sent.
+
+No certificate authority and no clock has a part in it: the hub shows, over this very connection, a delegation that the
+root signed and that names the TLS key in use. `connect` returns only then.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from urllib.parse import urlsplit
+
+from skerry_protocol.codec import WireError, decode
+from skerry_protocol.signing import BadSignature, Signed, open_delegation, tls_key_of
+
+DELEGATION_MAX = 65536
+BLOCK = 1 << 18
+OK = 200
+KEEPALIVE_SECONDS = 30
+
+CONNECT_FAULTS = (OSError, http.client.HTTPException, BadSignature, WireError)
+"""What `connect` raises; OSError holds refused, timed out, no such name and TLS that goes wrong."""
+
+
+class PinnedConnection(http.client.HTTPSConnection):
+    """`address` is the hub's `https://host:port`, `pin` the SHA-256 (hex) of the root's public key.
+
+    With `unix_socket` the bytes go through there (a lab's hub has no address that this machine could reach).
+    """
+
+    def __init__(
+        self, address: str, pin: str, unix_socket: str | None, connect_seconds: float, read_seconds: float
+    ) -> None:
+        parts = urlsplit(address)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # who it is follows from the delegation
+        host, port = parts.hostname or "", parts.port or 443
+        super().__init__(host, port, timeout=connect_seconds, context=context, blocksize=BLOCK)
+        self._tls = context
+        self._pin = pin
+        self._unix_socket = unix_socket
+        self._connect_seconds = connect_seconds
+        self._read_seconds = read_seconds
+
+    def connect(self) -> None:
+        """Connects and checks who is there. Raises one of CONNECT_FAULTS."""
+        self.sock = self._tls.wrap_socket(self._plain(), server_hostname=self.host or None)
+        self._prove()
+        self.wait(self._read_seconds)
+
+    def wait(self, seconds: float | None) -> None:
+        """How long a read may take from now on; None is for ever."""
+        assert self.sock is not None
+        self.sock.settimeout(seconds)
+
+    def _plain(self) -> socket.socket:
+        if self._unix_socket is None:
+            plain = socket.create_connection((self.host, self.port), self._connect_seconds)
+            # A stream may be quiet for hours; that the hub's machine is gone must show all the same.
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_SECONDS // 3)
+            return plain
+        plain = socket.socket(socket.AF_UNIX)
+        plain.settimeout(self._connect_seconds)
+        plain.connect(self._unix_socket)
+        return plain
+
+    def _prove(self) -> None:
+        assert isinstance(self.sock, ssl.SSLSocket)
+        shown = tls_key_of(self.sock.getpeercert(binary_form=True) or b"")
+        self.request("GET", "/join/delegation")
+        answer = self.getresponse()
+        body = answer.read(DELEGATION_MAX)
+        if answer.status != OK:
+            raise WireError(f"it shows no delegation (it answered {answer.status}): is it a hub?")
+        delegation = open_delegation(decode(Signed, body, limit=DELEGATION_MAX), self._pin)
+        if delegation.tls_key != shown:
+            raise BadSignature("the mesh's root does not vouch for the TLS key in use")
+        if self.sock is None:
+            raise http.client.HTTPException("it ended the connection after showing who it is")

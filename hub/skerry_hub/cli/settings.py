@@ -1,0 +1,92 @@
+"""Which hub the operator's command line talks to, and who asks: one small TOML file.
+
+    hub = "https://hub.example:8443"     # or several, tried in order
+    pin = "<SHA-256 of the mesh root's public key, hex>"
+    token = "<the operator's secret>"
+    socket = "/run/…/api.sock"           # optional: reach the hub through this Unix socket (the lab does)
+
+Looked for in this order: the file that SKERRY_CONFIG names, the user's own, that of the lab named `lab`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from .errors import CliError
+
+OWN = "~/.config/skerry/operator.toml"
+FILE = "operator.toml"
+LAB_STATE = (Path("/run/skerry-lab/lab"), Path("/var/lib/skerry-lab/lab"))
+PIN = re.compile(r"[0-9a-f]{64}")
+REQUIRED = ("hub", "pin", "token")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the hub is, how it proves itself, and who asks. `source` is the file that says so."""
+
+    hubs: tuple[str, ...]
+    pin: str
+    token: str
+    socket: str | None = None
+    source: str = ""
+
+
+def candidates() -> tuple[Path, ...]:
+    """The files that may hold the settings, the one that counts most first."""
+    named = os.environ.get("SKERRY_CONFIG")
+    if named:
+        return (Path(named).expanduser(),)
+    return (Path(OWN).expanduser(), *(folder / FILE for folder in LAB_STATE))
+
+
+def load(paths: tuple[Path, ...] | None = None) -> Settings:
+    """The settings in the first of `paths` (`candidates` by default) that is there. Raises CliError."""
+    paths = candidates() if paths is None else paths
+    for path in paths:
+        try:
+            return parse(path.read_text(encoding="utf-8"), str(path))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise CliError(f"cannot read {path}: {reason}") from error
+    raise CliError(
+        f"cannot reach a hub: there is no {paths[0]}",
+        "copy operator.toml from the hub's data folder, or name one in SKERRY_CONFIG; to try: skerry lab up",
+    )
+
+
+def parse(text: str, source: str) -> Settings:
+    """The settings in `text`, which is from the file `source`. Raises CliError for what does not fit."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CliError(f"cannot read {source}: {error}") from error
+    missing = [key for key in REQUIRED if not raw.get(key)]
+    if missing:
+        raise CliError(f"cannot use {source}: it has no {' and no '.join(missing)}", "copy the hub's operator.toml anew")
+    hubs = raw["hub"] if isinstance(raw["hub"], list) else [raw["hub"]]
+    pin, token, socket = raw["pin"], raw["token"], raw.get("socket")
+    if not all(isinstance(one, str) and _is_hub(one) for one in hubs):
+        raise CliError(f'cannot use {source}: hub is to be an address such as "https://hub.example:8443", or a list')
+    if not isinstance(pin, str) or PIN.fullmatch(pin.lower()) is None:
+        raise CliError(f"cannot use {source}: pin is to be 64 hexadecimal digits", "copy the hub's operator.toml anew")
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
+        raise CliError(f"cannot use {source}: token is to be plain text", "copy the hub's operator.toml anew")
+    if socket is not None and not isinstance(socket, str):
+        raise CliError(f"cannot use {source}: socket is to be a path")
+    return Settings(tuple(hubs), pin.lower(), token, socket or None, source)
+
+
+def _is_hub(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme == "https" and bool(parts.hostname) and (parts.port or 443) > 0
+    except ValueError:
+        return False

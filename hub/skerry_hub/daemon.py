@@ -1,0 +1,147 @@
+"""`skerry-hub`: makes a region's hub, runs it, puts a backup back. Everything else goes by the hub's API."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from skerry_protocol.ids import NAME_EXPECTED, MeshName, Region, is_name
+
+from . import backup as backups
+from .files import write_file
+from .hub import Settings
+from .identity import Identity, IdentityError, create, read
+from .model import Mesh
+from .people import Role, add_person, new_secret
+from .service import Service
+from .store import Owner, Store, StoreError, rows
+
+DATA = Path("/var/lib/skerry-hub")
+PORT = 8443
+LOG = logging.getLogger(__name__)
+
+_data = click.option(
+    "--data", type=click.Path(path_type=Path), default=DATA, show_default=True, help="The hub's folder."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """A region's hub: decides what its nodes run. They keep running it without one."""
+
+
+def _name(_context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not is_name(value):
+        raise click.BadParameter(f"{value!r}: expected {NAME_EXPECTED}", param=parameter)
+    return value
+
+
+@main.command()
+@click.option("--mesh", required=True, callback=_name, help="The mesh's name.")
+@click.option("--region", required=True, callback=_name, help="The region that this hub decides for.")
+@click.option("--root-key", type=click.Path(path_type=Path), help="The root's key, kept elsewhere.")
+@click.option("--address", default=f"localhost:{PORT}", show_default=True, help="Where people reach it.")
+@click.option("--admin", default="admin", show_default=True, callback=_name, help="The first admin's name.")
+@_data
+def init(mesh: str, region: str, root_key: Path | None, address: str, admin: str, data: Path) -> None:
+    """Make a new hub: its keys, its store, and a first admin."""
+    with _told():
+        identity = create(data, MeshName(mesh), Region(region), root_key)
+        token = asyncio.run(first_admin(identity, admin))
+    settings = data / "operator.toml"
+    text = f'hub = "https://{address}"\npin = "{identity.pin}"\ntoken = "{token}"\n'
+    write_file(settings, text.encode())
+    click.echo(f"made the hub of mesh {mesh}, region {region}, in {data}")
+    click.echo(f"start it:  skerry-hub run --data {data}")
+    click.echo(
+        f"use it:    SKERRY_CONFIG={settings} skerry nodes    (that file is a secret; {admin} is an admin)"
+    )
+    if root_key is None:
+        click.echo(f"the mesh's root key is {data / 'root.key'}: keep a copy off this machine")
+
+
+async def first_admin(identity: Identity, admin: str) -> str:
+    """The region's settings and its first admin, whose token it returns; a second init makes no second admin."""
+    store = await Store.open(identity.database)
+    try:
+        async with store.write() as tx:
+            mesh = Mesh(identity.mesh, identity.region, identity.serial, epoch=1)
+            await rows.put_mesh(tx.as_owner(Owner.RESUME), mesh)
+            return await add_person(tx, admin, Role.ADMIN, "init", new_secret())
+    finally:
+        await store.close()
+
+
+@main.command()
+@_data
+@click.option("--listen", default=f"[::]:{PORT}", show_default=True, help="HOST:PORT of the API.")
+@click.option("--nats", help="An existing NATS server's URL; without it the hub runs its own.")
+@click.option("--advertise", default="", help="Hosts, by comma, where nodes reach this hub.")
+@click.option("--debug", is_flag=True, help="Log more.")
+def run(data: Path, listen: str, nats: str | None, advertise: str, debug: bool) -> None:
+    """Run the hub until SIGTERM."""
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.INFO, format="%(levelname)s %(name)s: %(message)s"
+    )
+    for noisy in ("aiosqlite", "alembic", "asyncio", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    host, port = address(listen)
+    hosts = tuple(name.strip() for name in advertise.split(",") if name.strip())
+    with _told():
+        asyncio.run(_serve(read(data), Settings(host, port, nats, hosts)))
+
+
+def address(text: str) -> tuple[str, int]:
+    """HOST:PORT, the host perhaps in brackets. Raises a usage error for anything else."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise click.UsageError(f"cannot listen on {text!r}: expected HOST:PORT")
+    return host, int(port)
+
+
+async def _serve(identity: Identity, settings: Settings) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    service = await Service.open(identity, settings)
+    try:
+        await service.start()
+        LOG.info("serving region %s of mesh %s on port %d", identity.region, identity.mesh, service.port)
+        await stopping.wait()
+    finally:
+        await service.stop()
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_data
+def restore(file: Path, data: Path) -> None:
+    """Put a backup back, with the hub stopped. Nodes that are ahead of it pause until 'skerry hub resume'."""
+    with _told():
+        asyncio.run(backups.restore(file, read(data).database))
+    click.echo(f"put back {file}; the former store is kept beside it in {data}")
+    click.echo("start the hub, look at 'skerry hub resume --show', then 'skerry hub resume NODE'")
+
+
+class _told:  # noqa: N801 - a context manager
+    """What can be expected to go wrong is told in one line, without a traceback."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, StoreError | IdentityError):
+            raise click.ClickException(str(error)) from error
+        if isinstance(error, OSError):
+            raise click.ClickException(f"cannot go on: {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,271 @@
+"""`skerry lab`: the lab's commands. It only reads arguments and prints; what they do is Lab's.
+
+Commands that run something in a machine become that something: their exit code is its exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import click
+import msgspec
+
+from . import Host, Lab, LabError, Status, enter, leftovers
+from .layout import Direction
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which lab, and how to speak."""
+
+    lab: Lab
+    as_json: bool
+
+    def show(self, status: Status) -> None:
+        click.echo(msgspec.json.encode(status).decode() if self.as_json else table(status))
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """One line when it is done, for people."""
+        began = time.monotonic()
+        yield
+        if not self.as_json:
+            click.echo(f"{what} ({time.monotonic() - began:.2f} s)")
+
+
+class _Group(click.Group):
+    """Turns LabError into one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except LabError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group("lab", cls=_Group, no_args_is_help=True)
+@click.option("--name", default="lab", show_default=True, help="Which lab: several can be up side by side.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+@click.pass_context
+def lab(ctx: click.Context, name: str, as_json: bool) -> None:
+    """Rehearse on this machine: real nodes, a hub, and a small internet that can be cut.
+
+    Each node is a systemd of its own on a copy-on-write view of this machine's disk. Nothing of this machine's own
+    network, units or files is changed, and nothing is left when the lab ends.
+    """
+    with _plain_errors():
+        ctx.obj = Choice(Lab(name), as_json)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    try:
+        yield
+    except LabError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def table(status: Status) -> str:
+    """Columns for people."""
+    rows = [("NAME", "STATE", "ADDRESS", "LINK", "STARTS")]
+    rows += [
+        (host.name, host.state, host.address, link(host), str(host.boots))
+        for host in (status.hub, *status.nodes)
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def link(host: Host) -> str:
+    return {None: "ok", "both": "cut", "up": "cut (up)", "down": "cut (down)"}[host.cut]
+
+
+@lab.command()
+@click.option(
+    "--nodes", default=3, show_default=True, metavar="N", help="How many; they are called n1, n2, …"
+)
+@click.option("--hub/--no-hub", default=True, help="Start the hub too.")
+@click.option("--on-disk", is_flag=True, help="Keep the nodes' disks in /var/lib instead of in memory.")
+@click.pass_obj
+def up(choice: Choice, nodes: int, hub: bool, on_disk: bool) -> None:
+    """Make the lab, start the hub and boot all nodes."""
+    with choice.timed("the lab is up"):
+        status = choice.lab.up(nodes, hub=hub, disks="disk" if on_disk else "memory")
+    choice.show(status)
+
+
+@lab.command()
+@click.pass_obj
+def down(choice: Choice) -> None:
+    """End the lab and remove every trace of it, also of one that was killed."""
+    with choice.timed("the lab is down"):
+        there = choice.lab.down()
+        swept = leftovers.sweep()
+    if not there and not choice.as_json:
+        click.echo(f"there was no lab '{choice.lab.paths.name}'")
+    if swept and not choice.as_json:
+        click.echo(f"also removed what was left of: {', '.join(swept)}")
+
+
+@lab.command()
+@click.pass_obj
+def status(choice: Choice) -> None:
+    """Show every machine and its link."""
+    leftovers.sweep()
+    choice.show(choice.lab.status())
+
+
+_nodes = click.argument("nodes", nargs=-1, required=True, metavar="NODE...")
+_hosts = click.argument("hosts", nargs=-1, required=True, metavar="NODE|hub...")
+
+
+@lab.command()
+@_hosts
+@click.option("--direction", type=click.Choice(["both", "up", "down"]), default="both", show_default=True,
+              help="Drop what the machine sends (up), what it would get (down), or both.")  # fmt: skip
+@click.pass_obj
+def cut(choice: Choice, hosts: Sequence[str], direction: str) -> None:
+    """Drop a machine's packets, silently, until it is healed."""
+    with choice.timed(f"cut: {', '.join(hosts)}"):
+        choice.lab.cut(*hosts, direction=msgspec.convert(direction, Direction))
+
+
+@lab.command()
+@_hosts
+@click.pass_obj
+def heal(choice: Choice, hosts: Sequence[str]) -> None:
+    """End a cut."""
+    with choice.timed(f"healed: {', '.join(hosts)}"):
+        choice.lab.heal(*hosts)
+
+
+@lab.command()
+@_nodes
+@click.option("--clean", is_flag=True, help="Shut down instead of cutting the power.")
+@click.pass_obj
+def poweroff(choice: Choice, nodes: Sequence[str], clean: bool) -> None:
+    """Cut a node's power: everything in it dies at once, its disk stays."""
+    with choice.timed(f"off: {', '.join(nodes)}"):
+        choice.lab.poweroff(*nodes, clean=clean)
+
+
+@lab.command()
+@_nodes
+@click.pass_obj
+def boot(choice: Choice, nodes: Sequence[str]) -> None:
+    """Switch a node on, with the disk that it had."""
+    with choice.timed(f"booted: {', '.join(nodes)}"):
+        choice.lab.boot(*nodes)
+
+
+@lab.command()
+@click.argument("name")
+@click.option("--copy-of", metavar="NODE", help="Clone this node's disk, identity and all; it must be off.")
+@click.pass_obj
+def add(choice: Choice, name: str, copy_of: str | None) -> None:
+    """Add one more node, switched off."""
+    with choice.timed(f"added: {name}"):
+        choice.lab.add(name, copy_of=copy_of)
+
+
+@lab.command()
+@_hosts
+@click.pass_obj
+def pause(choice: Choice, hosts: Sequence[str]) -> None:
+    """Freeze a machine from outside, as a hypervisor does."""
+    with choice.timed(f"paused: {', '.join(hosts)}"):
+        choice.lab.pause(*hosts)
+
+
+@lab.command()
+@_hosts
+@click.pass_obj
+def resume(choice: Choice, hosts: Sequence[str]) -> None:
+    """Let a paused machine go on."""
+    with choice.timed(f"resumed: {', '.join(hosts)}"):
+        choice.lab.resume(*hosts)
+
+
+@lab.command("kill-agent")
+@click.argument("node")
+@click.option("--signal", default="KILL", show_default=True, help="STOP makes it hang.")
+@click.pass_obj
+def kill_agent(choice: Choice, node: str, signal: str) -> None:
+    """Send a signal to the main process of a node's agent."""
+    with choice.timed(f"sent {signal} to the agent of {node}"):
+        choice.lab.kill_agent(node, signal)
+
+
+@lab.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("node")
+@click.argument("argv", nargs=-1, required=True, metavar="-- CMD...")
+@click.pass_obj
+def run(choice: Choice, node: str, argv: Sequence[str]) -> None:
+    """Run a command in a node, as root."""
+    become(choice.lab.argv(node, argv))
+
+
+@lab.command()
+@click.argument("node")
+@click.pass_obj
+def shell(choice: Choice, node: str) -> None:
+    """Open a shell in a node, as root."""
+    become(choice.lab.argv(node, ["bash", "-l"], enter.terminal()))
+
+
+def become(argv: Sequence[str]) -> None:
+    sys.stdout.flush()
+    os.execvp(argv[0], argv)  # noqa: S606 - argv is a list; no shell reads it
+
+
+@lab.group(no_args_is_help=True)
+def hub() -> None:
+    """Start, stop, kill or wipe the lab's hub."""
+
+
+@hub.command("start")
+@click.pass_obj
+def hub_start(choice: Choice) -> None:
+    """Start it and wait until its port answers."""
+    with choice.timed("the hub is up"):
+        choice.lab.hub_start()
+
+
+@hub.command("stop")
+@click.pass_obj
+def hub_stop(choice: Choice) -> None:
+    """Stop it: SIGTERM, and SIGKILL after 10 s."""
+    with choice.timed("the hub is stopped"):
+        choice.lab.hub_stop()
+
+
+@hub.command("kill")
+@click.option("--everything", is_flag=True, help="Also what it started, as a power cut would.")
+@click.pass_obj
+def hub_kill(choice: Choice, everything: bool) -> None:
+    """Kill it with SIGKILL."""
+    with choice.timed("the hub is killed"):
+        choice.lab.hub_kill(everything=everything)
+
+
+@hub.command("wipe")
+@click.pass_obj
+def hub_wipe(choice: Choice) -> None:
+    """Stop it and delete its data, as a lost disk would."""
+    with choice.timed("the hub's data is gone"):
+        choice.lab.hub_wipe()
+
+
+@hub.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("argv", nargs=-1, required=True, metavar="-- CMD...")
+@click.pass_obj
+def hub_exec(choice: Choice, argv: Sequence[str]) -> None:
+    """Run a command of this machine in the hub's network."""
+    become(choice.lab.hub_argv(argv))

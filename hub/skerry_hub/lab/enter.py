@@ -1,0 +1,67 @@
+"""Command lines that run something inside of a lab, from the host: in a node, or where the hub is.
+
+They die with their caller: nsenter is the parent of what it runs, and setpriv has the kernel kill that with it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from . import cgroups, internet, leftovers
+from .errors import LabError
+from .layout import HUB, Host, Paths
+
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_TIED = ("setpriv", "--pdeathsig", "KILL", "--")
+
+
+def node_pid(paths: Paths, node: Host) -> int:
+    """The node's systemd, as the host numbers it."""
+    return _first_pid(paths, f"{node}/payload/init.scope", f"{node} is off, or no node of this lab")
+
+
+def keeper_pid(paths: Paths) -> int:
+    return _first_pid(paths, "keeper", "it is not up")
+
+
+def _first_pid(paths: Paths, folder: str, reason: str) -> int:
+    root = leftovers.cgroup(paths)
+    found = cgroups.pids(root / folder) if root else []
+    if not found:
+        raise LabError(f"cannot enter the lab '{paths.name}': {reason} (see 'skerry lab status')")
+    return found[0]
+
+
+def in_node(paths: Paths, node: Host, argv: Sequence[str], env: Mapping[str, str], bindir: str) -> list[str]:
+    """As root, in all of the node's namespaces, with a fresh environment; begins in /."""
+    fresh = {"HOME": "/root", "LANG": "C.UTF-8", "PATH": f"{bindir}:{_SYSTEM_PATH}", "USER": "root"}
+    words = [f"{key}={value}" for key, value in (fresh | dict(env)).items()]
+    enter = ["nsenter", "--target", str(node_pid(paths, node)), "--all", "--"]
+    return [*enter, *_TIED, "env", "-i", *words, *argv]
+
+
+def beside_hub(paths: Paths, argv: Sequence[str]) -> list[str]:
+    """In the hub's network, with the caller's environment and working folder."""
+    keeper = ["nsenter", "--target", str(keeper_pid(paths)), "--mount", "--pid", "--uts", "--"]
+    return [
+        *keeper,
+        "nsenter",
+        f"--net={internet.namespace(HUB)}",
+        "--",
+        *_TIED,
+        "env",
+        "-C",
+        str(Path.cwd()),
+        *argv,
+    ]
+
+
+def root_of(paths: Paths, disk: Path) -> Path:
+    """A path of the keeper's mount namespace, through /proc."""
+    return Path(f"/proc/{keeper_pid(paths)}/root{disk}")
+
+
+def terminal() -> Mapping[str, str]:
+    return {"TERM": os.environ.get("TERM", "dumb")}

@@ -1,0 +1,115 @@
+"""The hub's machine in the lab: a network namespace with its own link, and in it the hub as ordinary processes.
+
+The data is on a real disk. Must never look into the data: it is started, stopped, killed and wiped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+
+from . import cgroups, internet
+from .errors import LabError
+from .layout import HUB, HUB_PORT, Address, Config, Paths
+
+_STEP = 0.02  # how often a starting hub is asked: it may be any program, so there is no event to wait for
+
+
+class HubProcess:
+    def __init__(self, address: Address, config: Config, reachable: Callable[[], bool]) -> None:
+        self.address = address
+        self.starts = 0
+        self._reachable = reachable
+        self._config = config
+        self._paths = Paths(config.name)
+        self._cgroup = cgroups.INSIDE / HUB
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.RLock()
+
+    def make(self) -> None:
+        internet.connect(HUB, self.address)
+        self._cgroup.mkdir()
+
+    def state(self) -> str:
+        if self._process is None:
+            return "off"
+        code = self._process.poll()
+        return "running" if code is None else f"ended ({code})"
+
+    def start(self, seconds: float) -> None:
+        """Returns when the hub's port answers."""
+        with self._lock:
+            if self.state() == "running":
+                raise LabError("cannot start the hub: it is running")
+            self._paths.hub_data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._process = self._spawn()
+            self.starts += 1
+            self._await_port(self._process, seconds)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        words = {"data": str(self._paths.hub_data), "listen": f"{self.address.ipv4}:{HUB_PORT}"}
+        argv = [word.format_map(words) for word in self._config.hub_argv]
+        environ = os.environ | {"PATH": f"{self._config.bindir}:{os.environ.get('PATH', os.defpath)}"}
+        with self._paths.hub_log.open("ab") as log:
+            return subprocess.Popen(
+                ["sh", "-c", 'echo 0 > "$0/cgroup.procs"; exec nsenter "$@"', self._cgroup,
+                 f"--net={internet.namespace(HUB)}", "--", *argv],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ, cwd=self._paths.store,
+            )  # fmt: skip
+
+    def _await_port(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self._reachable():
+            if process.poll() is not None:
+                raise LabError(
+                    f"cannot start the hub: it ended with {process.returncode}; {self._last_words()}"
+                )
+            if time.monotonic() > deadline:
+                raise LabError(
+                    f"cannot say that the hub has started: port {HUB_PORT} is closed after {seconds:g} s"
+                    f" (see {self._paths.hub_log})"
+                )
+            time.sleep(_STEP)
+
+    def _last_words(self) -> str:
+        lines = [line.strip() for line in self._paths.hub_log.read_text("utf-8", "replace").split("\n")]
+        return f"{self._paths.hub_log} ends with: " + " / ".join([line for line in lines if line][-3:])
+
+    def stop(self, seconds: float) -> None:
+        """SIGTERM; what is left after the deadline is killed. An off hub stays off."""
+        with self._lock:
+            process = self._process
+            if process is not None and process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(seconds)
+                except subprocess.TimeoutExpired:
+                    cgroups.kill(self._cgroup)
+                    process.wait(seconds)
+            cgroups.kill(self._cgroup)
+            self._process = None
+
+    def kill(self, everything: bool) -> None:
+        """SIGKILL: to the hub's own process as in a crash, or to all that it started too, as in a power cut."""
+        with self._lock:
+            process = self._process
+            if process is None or process.poll() is not None:
+                raise LabError("cannot kill the hub: it is not running")
+            process.send_signal(signal.SIGKILL)
+            if everything:
+                cgroups.kill(self._cgroup)
+            process.wait(10.0)
+
+    def wipe(self, seconds: float) -> None:
+        """Stops it and deletes its data, as a lost disk would."""
+        with self._lock:
+            self.stop(seconds)
+            shutil.rmtree(self._paths.hub_data, ignore_errors=True)
+
+    def pause(self, paused: bool) -> None:
+        cgroups.freeze(self._cgroup, paused)

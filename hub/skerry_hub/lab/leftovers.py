@@ -1,0 +1,109 @@
+"""What the kernel does not remove when a lab ends: cgroup folders, sockets, logs, data on disk. And what is left of
+labs whose every process was killed.
+
+A lab's lock says whether any of its own processes lives; only the holder of the lock may remove. The lock's file goes
+last: who then gets it looks whether it is still the one on disk, and if not, tries again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from . import cgroups
+from .layout import CGROUP, RUN, STORE, Paths
+
+
+def try_lock(paths: Paths) -> int | None:
+    """An open, locked file, or None while a lab of that name is up."""
+    while True:
+        paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            lock = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            continue  # removed in between by its former holder
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return None
+        if _still_there(lock, paths.lock):
+            return lock
+        os.close(lock)
+
+
+def _still_there(lock: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def cgroup(paths: Paths) -> Path | None:
+    """The lab's folder, as the host sees it."""
+    root = cgroups.on_host()
+    return root / CGROUP / paths.name if root else None
+
+
+def remove(paths: Paths) -> None:
+    """Call it with the lock held, from the host's namespaces."""
+    clear(paths)
+    with suppress(FileNotFoundError):
+        paths.lock.unlink()
+    for folder in (paths.run, RUN):
+        _remove_if_empty(folder)
+
+
+def clear(paths: Paths) -> None:
+    """All but the lock."""
+    folder = cgroup(paths)
+    if folder is not None and folder.exists():
+        cgroups.remove(folder)
+        _remove_if_empty(folder.parent)
+    if paths.store.exists():
+        shutil.rmtree(paths.store)
+    _remove_if_empty(STORE)
+    for path in paths.run.iterdir():
+        if path != paths.lock:
+            path.unlink(missing_ok=True)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def labs() -> list[str]:
+    """Names of which anything exists, up or left over."""
+    root = cgroups.on_host()
+    folders = [RUN, STORE, *([root / CGROUP] if root else [])]
+    return sorted(
+        {path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_dir()}
+    )
+
+
+def sweep() -> list[str]:
+    """Removes what is left of labs that are no more, and names them."""
+    return [name for name in labs() if swept(Paths(name))]
+
+
+def swept(paths: Paths) -> bool:
+    with locked(paths) as held:
+        if held:
+            remove(paths)
+        return held
+
+
+@contextmanager
+def locked(paths: Paths) -> Iterator[bool]:
+    """Whether the lock was free; if so it is held meanwhile."""
+    lock = try_lock(paths)
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            os.close(lock)

@@ -1,0 +1,77 @@
+"""Whether this machine can hold a lab; all that is missing, in one line. It only looks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import cgroups
+from .errors import LabError
+
+_COMMANDS = {
+    "ip": "iproute2",
+    "nft": "nftables",
+    "nsenter": "util-linux",
+    "setpriv": "util-linux",
+    "systemctl": "systemd",
+    "systemd-nspawn": "systemd-container",
+}
+_NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
+_BUS = Path("/usr/bin/dbus-daemon")
+_MB = 1 << 20
+_MEMORY = 128 * _MB
+_MEMORY_PER_NODE = 64 * _MB
+_DISK = 256 * _MB
+
+
+def check(nodes: int) -> None:
+    """Raises one LabError that names everything."""
+    lacks = list(missing(nodes))
+    if not lacks:
+        return
+    packages = sorted(
+        {_COMMANDS[name] for name in lacks if name in _COMMANDS} | ({"dbus"} if "dbus" in lacks else set())
+    )
+    hint = f" (apt-get install {' '.join(packages)})" if packages else ""
+    raise LabError(f"cannot make a lab here: it lacks {', '.join(lacks)}{hint}")
+
+
+def missing(nodes: int) -> Iterator[str]:
+    if os.geteuid() != 0:
+        yield "root's rights"
+    yield from (name for name in _COMMANDS if shutil.which(name) is None)
+    if not _BUS.exists():
+        yield "dbus"
+    yield from (f"{name} namespaces" for name in _NAMESPACES if not Path("/proc/self/ns", name).exists())
+    if not _has_overlay():
+        yield "overlayfs in the kernel"
+    if cgroups.on_host() is None:
+        yield "a mounted cgroup2"
+    if not Path("/dev/net/tun").exists():
+        yield "/dev/net/tun"
+    yield from _room(nodes)
+
+
+def _has_overlay() -> bool:
+    """Built in or loaded, or a module that the first mount will load."""
+    if "\toverlay\n" in Path("/proc/filesystems").read_text("ascii"):
+        return True
+    return any(Path("/lib/modules", os.uname().release, "kernel/fs/overlayfs").glob("overlay.ko*"))
+
+
+def _room(nodes: int) -> Iterator[str]:
+    wanted, free = _MEMORY + nodes * _MEMORY_PER_NODE, _free_memory()
+    if free < wanted:
+        yield f"memory ({wanted // _MB} MB for {nodes} nodes, {free // _MB} MB are free)"
+    disk = shutil.disk_usage("/var/lib").free
+    if disk < _DISK:
+        yield f"disk space in /var/lib ({_DISK // _MB} MB, {disk // _MB} MB are free)"
+
+
+def _free_memory() -> int:
+    for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0

@@ -1,0 +1,201 @@
+"""Rows of the tables as the structs of `model`, and back: the state that the control loops work on.
+
+Reading takes any view; writing takes the hand of the owner, which refuses what is not its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
+from sqlalchemy import Table, select
+
+from skerry_protocol.ids import AppName, InstanceId, NodeId
+from skerry_protocol.messages import Step
+
+from ..model import (
+    AppRow,
+    AssignmentRow,
+    BootRow,
+    ClaimRow,
+    Fact,
+    Loss,
+    Mesh,
+    NodeRow,
+    Placement,
+    StepRow,
+)
+from . import schema as s
+from .store import Value, Values, View, Writer
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def dump(row: msgspec.Struct) -> str:
+    """The form of a struct in a `doc` column."""
+    return msgspec.json.encode(row).decode()
+
+
+def load(kind: type[T], doc: object) -> T:
+    """The struct in a `doc` column."""
+    assert isinstance(doc, str)
+    return msgspec.json.decode(doc, type=kind)
+
+
+async def _all(view: View, table: Table, kind: type[T]) -> list[T]:
+    found = await view.rows(select(table.c.doc).order_by(*table.primary_key.columns))
+    return [load(kind, row[0]) for row in found]
+
+
+async def mesh(view: View) -> Mesh | None:
+    """The region's own settings; None before init."""
+    row = await view.one(select(s.meta.c.doc).where(s.meta.c.key == "mesh"))
+    return load(Mesh, row[0]) if row else None
+
+
+async def put_mesh(hand: Writer, row: Mesh) -> None:
+    await hand.put(s.meta, {"key": "mesh", "doc": dump(row)})
+
+
+async def apps(view: View) -> list[AppRow]:
+    """Every app, removed ones too (their `app` is None), by name."""
+    return await _all(view, s.apps, AppRow)
+
+
+async def app(view: View, name: AppName | str) -> AppRow | None:
+    row = await view.one(select(s.apps.c.doc).where(s.apps.c.name == name))
+    return load(AppRow, row[0]) if row else None
+
+
+async def put_app(hand: Writer, row: AppRow) -> None:
+    await hand.put(s.apps, {"name": row.name, "revision": row.revision, "doc": dump(row)})
+
+
+async def nodes(view: View) -> list[NodeRow]:
+    """Every node that is not forgotten, by id."""
+    return await _all(view, s.nodes, NodeRow)
+
+
+async def node(view: View, name: str) -> NodeRow | None:
+    """A node by its name or its id."""
+    row = await view.one(select(s.nodes.c.doc).where((s.nodes.c.name == name) | (s.nodes.c.id == name)))
+    return load(NodeRow, row[0]) if row else None
+
+
+async def put_node(hand: Writer, row: NodeRow) -> None:
+    await hand.put(s.nodes, {"id": row.id, "name": row.name, "revision": row.revision, "doc": dump(row)})
+
+
+async def facts(view: View) -> list[Fact]:
+    return await _all(view, s.facts, Fact)
+
+
+async def put_fact(hand: Writer, row: Fact) -> None:
+    await hand.put(s.facts, {"node": row.node, "doc": dump(row)})
+
+
+async def losses(view: View) -> list[Loss]:
+    return await _all(view, s.losses, Loss)
+
+
+async def put_losses(hand: Writer, rows: Iterable[Loss]) -> None:
+    """These and no others."""
+    await hand.drop(s.losses)
+    await hand.add(
+        s.losses, ({"node": row.node, "lost_after_ms": row.lost_after_ms, "doc": dump(row)} for row in rows)
+    )
+
+
+async def placements(view: View) -> list[Placement]:
+    """The placements that have not ended."""
+    table = s.placements
+    found = await view.rows(
+        select(table.c.doc).where(table.c.ended_at_ms.is_(None)).order_by(table.c.instance)
+    )
+    return [load(Placement, row[0]) for row in found]
+
+
+def placement_values(row: Placement) -> Values:
+    values: dict[str, Value] = {
+        "instance": row.instance,
+        "app": row.app,
+        "number": row.number,
+        "node": row.node,
+        "ended_at_ms": None,
+        "ended_reason": None,
+        "doc": dump(row),
+    }
+    return values
+
+
+async def end_placement(hand: Writer, instance: InstanceId, at_ms: int, reason: str) -> None:
+    """Ended placements are kept: an instance id is never used again."""
+    await hand.change(
+        s.placements, {"ended_at_ms": at_ms, "ended_reason": reason}, s.placements.c.instance == instance
+    )
+
+
+async def claims(view: View) -> list[ClaimRow]:
+    return await _all(view, s.claims, ClaimRow)
+
+
+async def put_claim(hand: Writer, row: ClaimRow) -> None:
+    """The newest claim of its (app, number): rows are replaced, never dropped."""
+    await hand.put(s.claims, {"app": row.app, "number": row.number, "doc": dump(row)})
+
+
+async def boots(view: View) -> list[BootRow]:
+    return await _all(view, s.boots, BootRow)
+
+
+async def put_boot(hand: Writer, row: BootRow) -> None:
+    await hand.put(s.boots, {"node": row.node, "doc": dump(row)})
+
+
+def _assignment(doc: object, envelope: object) -> AssignmentRow:
+    assert isinstance(envelope, bytes)
+    return msgspec.structs.replace(load(AssignmentRow, doc), envelope=envelope)
+
+
+async def assignments(
+    view: View, node: NodeId | None = None, newest: int | None = None
+) -> list[AssignmentRow]:
+    """All assignments that are kept, by node, oldest first; of one node, at most the `newest` ones."""
+    t = s.assignments
+    statement = select(t.c.doc, t.c.envelope)
+    if node is not None:
+        statement = statement.where(t.c.node == node)
+    order = (t.c.node, t.c.serial.desc(), t.c.epoch.desc(), t.c.generation.desc())
+    found = await view.rows(statement.order_by(*order).limit(newest))
+    return sorted((_assignment(*row) for row in found), key=lambda row: (row.node, row.issued.version))
+
+
+async def assignment(view: View, digest: bytes) -> AssignmentRow | None:
+    """An assignment by the SHA-256 of its signed payload."""
+    t = s.assignments
+    row = await view.one(select(t.c.doc, t.c.envelope).where(t.c.digest == digest.hex()))
+    return _assignment(*row) if row else None
+
+
+def assignment_values(row: AssignmentRow) -> Values:
+    version = row.issued.version
+    values: dict[str, Value] = {
+        "node": row.node,
+        "serial": version.serial,
+        "epoch": version.epoch,
+        "generation": version.generation,
+        "digest": row.issued.digest.hex(),
+        "doc": dump(msgspec.structs.replace(row, envelope=b"")),
+        "envelope": row.envelope,
+    }
+    return values
+
+
+async def steps(view: View, app: AppName | None = None) -> list[StepRow]:
+    """The newest word on each step; of all instances or those of one app."""
+    t = s.steps
+    statement = select(t.c.node, t.c.doc).order_by(t.c.instance, t.c.step)
+    if app is not None:
+        statement = statement.where(t.c.app == app)
+    return [StepRow(NodeId(str(node)), load(Step, doc)) for node, doc in await view.rows(statement)]

@@ -1,0 +1,128 @@
+"""All that is SQLite's own: pragmas, how a transaction begins, copying a live file, one hub per file.
+
+Another database takes its place here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+BUSY_MS = 5_000
+READERS = 4
+
+
+class StoreError(RuntimeError):
+    """The store cannot be used; the text says what to do."""
+
+
+class _Cursor(Protocol):
+    def execute(self, sql: str) -> object: ...
+    def close(self) -> None: ...
+
+
+class _Raw(Protocol):
+    isolation_level: str | None
+
+    def cursor(self) -> _Cursor: ...
+
+
+class FileLock:
+    """Holds `<file>.lock` for this process: two hubs on one file would each believe to be the only writer."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(path.name + ".lock")
+        self._fd = -1
+
+    def take(self) -> None:
+        """Raises StoreError where another process has it."""
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(fd, 20).decode(errors="replace").strip() or "unknown"
+            os.close(fd)
+            file = self._path.with_suffix("")
+            raise StoreError(
+                f"cannot open {file}: another hub has it, process {holder} (stop that one first)"
+            ) from error
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, str(os.getpid()).encode(), 0)
+        self._fd = fd
+
+    def free(self) -> None:
+        """Lets another process have the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def writer(path: Path) -> AsyncEngine:
+    """The one connection that writes. Every transaction takes the write lock when it begins, not half-way."""
+    return _engine(path, 1, "BEGIN IMMEDIATE", ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"))
+
+
+def readers(path: Path) -> AsyncEngine:
+    """A few connections that cannot write; WAL gives each transaction one consistent view, and blocks nobody."""
+    return _engine(path, READERS, "BEGIN", ("query_only=ON",))
+
+
+def _engine(path: Path, size: int, begin: str, pragmas: tuple[str, ...]) -> AsyncEngine:
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}",
+        pool_size=size,
+        max_overflow=0,
+        connect_args={"check_same_thread": False},
+    )
+
+    def connected(raw: _Raw, _record: object) -> None:
+        # Else the driver begins transactions by itself, and never IMMEDIATE.
+        raw.isolation_level = None
+        cursor = raw.cursor()
+        for pragma in (f"busy_timeout={BUSY_MS}", *pragmas):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def began(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine.sync_engine, "connect", connected)
+    event.listen(engine.sync_engine, "begin", began)
+    return engine
+
+
+def copy(source: Path, target: Path) -> None:
+    """A consistent copy of a live database in one file (blocking: call it in a thread). `target` must not exist.
+
+    SQLite's own backup; in WAL mode a reader, however long it takes, holds up no writer.
+    """
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    uri = f"file:{source}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True)) as live, closing(sqlite3.connect(target)) as kept:
+        live.backup(kept, pages=-1)
+        kept.execute("PRAGMA journal_mode=DELETE")
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a store at `path`."""
+    return path.exists()
+
+
+def check(path: Path) -> None:
+    """Raises StoreError unless `path` is a whole SQLite database (blocking)."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as file:
+            result = file.execute("PRAGMA integrity_check").fetchone()
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot read {path}: {error} (is it a backup made by 'skerry backup'?)") from error
+    if result != ("ok",):
+        raise StoreError(f"cannot read {path}: it is damaged: {result[0]} (use another backup)")

@@ -1,0 +1,145 @@
+"""The store: many readers that block nobody, one writer, short transactions, one owner per table.
+
+Order of calls: `Store.open` (locks the file, brings its tables up to date), then `read` and `write` as often as wanted,
+then `close`. A transaction is committed when its block ends well, and leaves nothing behind when it does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import Executable, Table, delete, insert, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.sql.elements import ColumnElement
+
+from . import sqlite
+from .migrate import upgrade
+from .owners import JOURNALS, OWNS, NotYours, Owner, check_owners
+from .schema import metadata
+
+Value = str | int | bytes | None
+Values = Mapping[str, Value]
+Listener = Callable[[frozenset[str]], None]
+
+
+class View:
+    """What a transaction sees: reading only."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def rows(self, statement: Executable) -> list[tuple[object, ...]]:
+        """All rows of a SELECT."""
+        return [tuple(row) for row in await self._connection.execute(statement)]
+
+    async def one(self, statement: Executable) -> tuple[object, ...] | None:
+        """The first row of a SELECT, if there is one."""
+        row = (await self._connection.execute(statement)).first()
+        return None if row is None else tuple(row)
+
+
+class Writer:
+    """One owner's hand in a transaction: it writes that owner's tables, appends to journals, and nothing else."""
+
+    def __init__(self, connection: AsyncConnection, owner: Owner, touched: set[str]) -> None:
+        self._connection = connection
+        self._owner = owner
+        self._touched = touched
+
+    def _mine(self, table: Table) -> None:
+        if table.name not in OWNS[self._owner]:
+            raise NotYours(f"{self._owner} must not write {table.name}")
+        self._touched.add(table.name)
+
+    async def add(self, table: Table, rows: Iterable[Values]) -> None:
+        """New rows. Raises IntegrityError for one that is there."""
+        if table.name not in JOURNALS:
+            self._mine(table)
+        if many := [dict(row) for row in rows]:
+            self._touched.add(table.name)
+            await self._connection.execute(insert(table), many)
+
+    async def put(self, table: Table, row: Values) -> None:
+        """The row, new or in place of the one with the same key."""
+        self._mine(table)
+        await self.drop(table, *(column == row[column.name] for column in table.primary_key.columns))
+        await self._connection.execute(insert(table).values(**row))
+
+    async def change(self, table: Table, values: Values, *where: ColumnElement[bool]) -> int:
+        """Sets columns of the rows that match; returns how many did."""
+        self._mine(table)
+        return (await self._connection.execute(update(table).where(*where).values(**values))).rowcount
+
+    async def drop(self, table: Table, *where: ColumnElement[bool]) -> int:
+        """Deletes the rows that match; returns how many did."""
+        self._mine(table)
+        return (await self._connection.execute(delete(table).where(*where))).rowcount
+
+
+class Transaction(View):
+    """A view that can also write, through one owner's hand at a time. `touched`: the tables written so far."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__(connection)
+        self.touched: set[str] = set()
+
+    def as_owner(self, owner: Owner) -> Writer:
+        """The hand of `owner`."""
+        return Writer(self._connection, owner, self.touched)
+
+
+class Store:
+    """One hub's store. Made by `Store.open`."""
+
+    def __init__(self, path: Path, lock: sqlite.FileLock, writer: AsyncEngine, readers: AsyncEngine) -> None:
+        self.path = path
+        self._lock = lock
+        self._writer = writer
+        self._readers = readers
+        self._turn = asyncio.Lock()
+        self._listeners: list[Listener] = []
+
+    def on_commit(self, listener: Listener) -> None:
+        """Calls `listener`, which must not wait, after each commit with the names of the tables that it wrote."""
+        self._listeners.append(listener)
+
+    @classmethod
+    async def open(cls, path: Path) -> Store:
+        """Locks and opens `path`, made where missing. Raises StoreError where another hub has it or it is newer."""
+        check_owners(OWNS, frozenset(metadata.tables))
+        lock = sqlite.FileLock(path)
+        lock.take()
+        writer = sqlite.writer(path)
+        try:
+            await upgrade(writer)
+        except BaseException:
+            await writer.dispose()
+            lock.free()
+            raise
+        return cls(path, lock, writer, sqlite.readers(path))
+
+    async def close(self) -> None:
+        """Waits for the running write, then lets the file go."""
+        async with self._turn:
+            await self._readers.dispose()
+            await self._writer.dispose()
+            self._lock.free()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[View]:
+        """One consistent view, as of the last commit."""
+        async with self._readers.connect() as connection:
+            yield View(connection)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Transaction]:
+        """The next write transaction; others wait for it, so it must be short."""
+        async with self._turn:
+            async with self._writer.begin() as connection:
+                transaction = Transaction(connection)
+                yield transaction
+            for listener in self._listeners if transaction.touched else ():
+                listener(frozenset(transaction.touched))

@@ -1,0 +1,56 @@
+from ipaddress import IPv6Network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from skerry_netplan.address import (
+    NoAddress,
+    instance_address,
+    mesh_network,
+    node_address,
+    node_network,
+    region_network,
+)
+
+MESH = mesh_network(bytes.fromhex("0102030405"))
+
+
+def test_a_mesh_is_a_unique_local_48() -> None:
+    assert MESH == IPv6Network("fd01:203:405::/48")
+
+
+def test_the_documented_example() -> None:
+    region = region_network(MESH, 1)
+    node = node_network(region, 7)
+    assert region == IPv6Network("fd01:203:405:100::/56")
+    assert node == IPv6Network("fd01:203:405:100:7::/80")
+    assert str(node_address(node)) == "fd01:203:405:100:7::1"
+    assert str(instance_address(node, 1)) == "fd01:203:405:100:7::2"
+
+
+@given(st.integers(0, 255), st.integers(0, (1 << 24) - 1), st.integers(1, (1 << 48) - 2))
+def test_every_part_lies_in_its_whole(region: int, node: int, instance: int) -> None:
+    a_region = region_network(MESH, region)
+    a_node = node_network(a_region, node)
+    assert a_region.subnet_of(MESH)
+    assert a_node.subnet_of(a_region)
+    assert instance_address(a_node, instance) in a_node
+    assert instance_address(a_node, instance) != node_address(a_node)
+
+
+@given(st.tuples(st.integers(0, 255), st.integers(0, 999)), st.tuples(st.integers(0, 255), st.integers(0, 999)))
+def test_different_numbers_never_overlap(one: tuple[int, int], other: tuple[int, int]) -> None:
+    first = node_network(region_network(MESH, one[0]), one[1])
+    second = node_network(region_network(MESH, other[0]), other[1])
+    assert first.overlaps(second) == (one == other)
+
+
+def test_numbers_without_room_are_refused() -> None:
+    with pytest.raises(NoAddress, match="room for 256"):
+        region_network(MESH, 256)
+    with pytest.raises(NoAddress, match="16777216"):
+        node_network(region_network(MESH, 0), 1 << 24)
+    with pytest.raises(NoAddress):
+        instance_address(node_network(region_network(MESH, 0), 0), 0)
+    with pytest.raises(NoAddress, match="5 bytes"):
+        mesh_network(b"1234")
