@@ -1,9 +1,9 @@
 """Whether an offered assignment is taken, and every reason to refuse one. Pure.
 
 Owns the rules of docs/protocol.md, "What a node accepts". They are checked in one order: who speaks (delegation, then
-signature), to whom (mesh, region, node), whether it is newer, whether it knows what this node holds, whether each removal
-is meant, and whether its content makes sense. Must never take what it cannot verify, and never go back: what is refused
-changes nothing on the node but the delegation that it has seen.
+signature), to whom (mesh, region, node), whether it is newer, whether it knows what this node holds, whether each
+removal is meant, and whether its content makes sense. Must never take what it cannot verify, and never go back: what is
+refused changes nothing on the node but the delegation that it has seen.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from msgspec import Struct
+
 from skerry_protocol.codec import WireError, decode
 from skerry_protocol.ids import InstanceId, MeshName, NodeId, Region
 from skerry_protocol.messages import Assignment, Issued

@@ -18,6 +18,9 @@ TEMPORARY = ".tmp-"
 class DiskError(OSError):
     """A write that did not happen; what was there before is still there. The text says what to do."""
 
+    def __str__(self) -> str:
+        return str(self.strerror)
+
 
 class Files:
     """The real file system. Each method is one step that can fail by itself."""

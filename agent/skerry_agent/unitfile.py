@@ -73,7 +73,12 @@ def text(sections: tuple[Section, ...]) -> str:
 
 def _section(name: str, lines: tuple[Line, ...]) -> str:
     for key, value in lines:
-        if KEY.fullmatch(key) is None or LINE_ENDS & set(value) or value.endswith("\\") or value != value.strip():
+        if (
+            KEY.fullmatch(key) is None
+            or LINE_ENDS & set(value)
+            or value.endswith("\\")
+            or value != value.strip()
+        ):
             raise UnitTextError(f"{key}= cannot have the value {value!r}")
     return "\n".join([f"[{name}]", *(f"{key}={value}" for key, value in lines)]) + "\n"
 

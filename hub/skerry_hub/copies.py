@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
+
 from skerry_protocol.app import Availability, OnReturn
 from skerry_protocol.ids import InstanceId, NodeId
 
@@ -20,7 +21,7 @@ from .model import AppRow, NodeRow, NodeState, Placement, Waiting
 
 @dataclass(frozen=True)
 class Situation:
-    """What is known of nodes and copies. `lost`: (node, lost_after) silent now; `back`: silent, or back not for long."""
+    """What is known of nodes and copies. `lost`: (node, lost_after) silent now; `back`: or back for a short time."""
 
     nodes: Mapping[NodeId, NodeRow]
     lost: frozenset[tuple[NodeId, int]]
@@ -68,7 +69,6 @@ class Copies:
         else:
             self._numbered(staying)
         self.kept = [self._moved_on(placement) for placement in self.kept]
-        self.needs = [self._need_moved_on(need) for need in self.needs]
 
     def _end(self, placement: Placement, reason: str) -> None:
         self.ended.append((placement, reason))
@@ -121,22 +121,6 @@ class Copies:
             return placement
         return msgspec.structs.replace(placement, revision=self.row.revision, place=key)
 
-    def _need_moved_on(self, need: Need) -> Need:
-        """`leaves` must be the very entry that is in `kept`."""
-        if need.leaves is None:
-            return need
-        return Need(
-            need.row,
-            need.number,
-            need.reason,
-            need.avoid,
-            need.replaces,
-            self._moved_on(need.leaves),
-            need.home,
-            need.only,
-            need.must_be_fresh,
-        )
-
     def _per_node(self, placements: list[Placement]) -> None:
         """One copy on each node that fits; those that are there stay whatever the labels say now."""
         app = self.row.app
@@ -186,7 +170,9 @@ class Copies:
         if not group:
             self.needs.append(Need(self.row, number, self._first_reason()))
             return
-        best = min(group, key=lambda one: (self._lost(one), self._draining(one)))  # min keeps the first of equals
+        best = min(
+            group, key=lambda one: (self._lost(one), self._draining(one))
+        )  # min keeps the first of equals
         for placement in group:
             if placement is not best:
                 self._end(placement, "one copy is enough")

@@ -150,7 +150,7 @@ async def last_event(view: View) -> int:
 
 
 def _event(row: tuple[object, ...]) -> EventRow:
-    names = tuple(column.name for column in s.events.columns)
+    names = [str(column.name) for column in s.events.columns]
     values = dict(zip(names, row, strict=True))
     if isinstance(values["data"], str):
         values["data"] = msgspec.Raw(values["data"].encode())

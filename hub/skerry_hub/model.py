@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from msgspec import Struct, field
+
 from skerry_protocol.app import App
 from skerry_protocol.ids import AppName, Claim, InstanceId, NodeId, NodeName
 from skerry_protocol.messages import Instance, Issued, Override, Step, Version
@@ -107,8 +108,8 @@ class ClaimState(StrEnum):
 class ClaimRow(Struct, frozen=True):
     """The newest claim of one (app, number): one row for each, also the highest number ever. Written by: claim.
 
-    `lost_after_ms` is the longest, and `lengths` are all lease lengths, of any assignment under which the node may still
-    run this claim. Rows outlive app, instance and node.
+    `lost_after_ms` is the longest, and `lengths` are all lease lengths, of any assignment under which the node may
+    still run this claim. Rows outlive app, instance and node.
     """
 
     app: AppName
@@ -158,7 +159,7 @@ class Turned(Struct, frozen=True):
 
 
 class Waiting(Struct, frozen=True):
-    """A copy that cannot go on, and why: "schedule" (it would move, but stays) or "claim" (its last claim is not free)."""
+    """A copy that cannot go on, and why: "schedule" (it would move, but stays) or "claim" (the last is not free)."""
 
     app: AppName
     number: int

@@ -74,7 +74,7 @@ class Room:
             load.cpu = max(load.cpu, used.cpu_milli or 0)
 
     def lacks(self, app: App, node: NodeRow) -> str | None:
-        """"memory" or "cpu", where the node has too little left; a node that never said what it has, has enough."""
+        """ "memory" or "cpu", where the node has too little left; a node that never said what it has, has enough."""
         load, ask = self._loads[node.id], app.resources
         if ask.memory_bytes and node.memory_bytes and load.memory + ask.memory_bytes > node.memory_bytes:
             return "memory"

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
-from skerry_protocol.app import App, Availability, Overlap, Resources
+
+from skerry_protocol.app import Resources
 from skerry_protocol.ids import AppName, InstanceId, NodeId, instance_id
 
 from .copies import Copies, Need, Situation
 from .fits import place_key
-from .model import AppRow, ClaimRow, Loss, NodeRow, NodeState, Placement, Turned, Waiting
+from .model import AppRow, ClaimRow, Loss, NodeRow, Placement, Turned, Waiting
 from .room import Room, Want
 
 ASKED_AT_ONCE = 20
@@ -37,7 +38,7 @@ class Schedule:
 class _Out:
     """What one run has decided so far."""
 
-    kept: list[Placement] = field(default_factory=list)
+    kept: dict[InstanceId, Placement] = field(default_factory=dict)
     made: list[Placement] = field(default_factory=list)
     ended: list[tuple[Placement, str]] = field(default_factory=list)
     turned: list[Turned] = field(default_factory=list)
@@ -75,14 +76,16 @@ def schedule(
     situation = Situation(room.nodes, lost, back, healthy, applied_newest, restored)
     out = _Out()
     needs = _judge(rows, placements, situation, out)
-    _reserve(rows, out.kept, used, room)
-    beside = _beside(out.kept, situation, rows)
+    _reserve(rows, out.kept.values(), used, room)
+    beside = _beside(out.kept.values(), situation, rows)
     for need in needs:
         _fill(need, room, situation, beside.setdefault(need.row.name, {}), out, now_ms, entropy)
     return _result(out)
 
 
-def _judge(rows: list[AppRow], placements: Iterable[Placement], situation: Situation, out: _Out) -> list[Need]:
+def _judge(
+    rows: list[AppRow], placements: Iterable[Placement], situation: Situation, out: _Out
+) -> list[Need]:
     """Sorts all that is placed into kept and ended; returns what is missing or has to move, in order."""
     by_app: dict[AppName, list[Placement]] = {row.name: [] for row in rows}
     for placement in sorted(placements, key=lambda one: (one.app, one.number, one.instance)):
@@ -94,14 +97,16 @@ def _judge(rows: list[AppRow], placements: Iterable[Placement], situation: Situa
     for row in rows:
         copies = Copies(row, situation)
         copies.judge(by_app[row.name])
-        out.kept += copies.kept
+        out.kept.update((placement.instance, placement) for placement in copies.kept)
         out.ended += copies.ended
         out.waiting += copies.waiting
         needs += copies.needs
     return needs
 
 
-def _reserve(rows: list[AppRow], kept: list[Placement], used: Mapping[NodeId, Resources], room: Room) -> None:
+def _reserve(
+    rows: list[AppRow], kept: Iterable[Placement], used: Mapping[NodeId, Resources], room: Room
+) -> None:
     """Every kept copy has its share, also on a silent node, and no node uses less than it said."""
     apps = {row.name: row.app for row in rows}
     for placement in kept:
@@ -113,7 +118,7 @@ def _reserve(rows: list[AppRow], kept: list[Placement], used: Mapping[NodeId, Re
 
 
 def _beside(
-    kept: list[Placement], situation: Situation, rows: list[AppRow]
+    kept: Iterable[Placement], situation: Situation, rows: list[AppRow]
 ) -> dict[AppName, dict[NodeId, int]]:
     """The copies of each app per node, without those on lost nodes: they protect nobody."""
     lost_after = {row.name: row.app.ha.lost_after_ms for row in rows if row.app is not None and row.app.ha}
@@ -143,8 +148,7 @@ def _fill(
         _unplaced(need, want, room, out)
         return
     if need.leaves is not None:
-        out.kept.remove(need.leaves)
-        out.ended.append((need.leaves, need.reason))
+        out.ended.append((out.kept.pop(need.leaves.instance), need.reason))
         beside[need.leaves.node] = max(0, beside.get(need.leaves.node, 0) - 1)
     room.reserve(node, app.resources)
     beside[node] = beside.get(node, 0) + 1
@@ -159,7 +163,7 @@ def _fill(
             replaces=need.replaces,
             revision=need.row.revision,
             place=place_key(app),
-            home=need.home,
+            home=need.home if need.home != node else None,
         )
     )
 
@@ -179,14 +183,18 @@ def _unplaced(need: Need, want: Want, room: Room, out: _Out) -> None:
     if need.only is not None:
         if not need.must_be_fresh:
             lacks = room.lacks(want.app, room.nodes[need.only]) or "room"
-            out.turned.append(Turned(need.row.name, need.number, 1, {f"{lacks} on {room.nodes[need.only].name}": 1}))
+            out.turned.append(
+                Turned(need.row.name, need.number, 1, {f"{lacks} on {room.nodes[need.only].name}": 1})
+            )
         return
     by = room.turned(want)
     quiet = room.unasked(want.app) if room.asked is not None else room.quiet(want.app)
     for node in quiet[:ASKED_AT_ONCE]:
         out.ask[node] = None
     if "fits" in by:
-        by = {("waits for others to answer first" if why == "fits" else why): count for why, count in by.items()}
+        by = {
+            ("waits for others to answer first" if why == "fits" else why): count for why, count in by.items()
+        }
     if need.leaves is None and need.replaces is None:
         out.turned.append(Turned(need.row.name, need.number, len(room.nodes), by))
         return
@@ -196,10 +204,12 @@ def _unplaced(need: Need, want: Want, room: Room, out: _Out) -> None:
 
 
 def turned_text(by: Mapping[str, int]) -> str:
-    """"3 label disk=ssd, 1 memory": the filters with what each turned away, most first."""
+    """ "3 label disk=ssd, 1 memory": the filters with what each turned away, most first."""
     if not by:
         return "there is no node"
-    return ", ".join(f"{count} {why}" for why, count in sorted(by.items(), key=lambda pair: (-pair[1], pair[0])))
+    return ", ".join(
+        f"{count} {why}" for why, count in sorted(by.items(), key=lambda pair: (-pair[1], pair[0]))
+    )
 
 
 def _result(out: _Out) -> Schedule:
@@ -213,7 +223,7 @@ def _result(out: _Out) -> Schedule:
 
     placed = [
         msgspec.structs.replace(one, replaces=stands_for(one.replaces)) if one.replaces in gone else one
-        for one in (*out.kept, *out.made)
+        for one in (*out.kept.values(), *out.made)
     ]
     return Schedule(
         placements=tuple(sorted(placed, key=lambda one: (one.app, one.number, one.instance))),
@@ -222,6 +232,3 @@ def _result(out: _Out) -> Schedule:
         waiting=tuple(out.waiting),
         ask=tuple(out.ask)[:ASKED_AT_ONCE],
     )
-
-
-__all__ = ["App", "Availability", "NodeState", "Overlap", "Schedule", "schedule", "turned_text"]

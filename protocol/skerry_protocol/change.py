@@ -23,7 +23,7 @@ class ChangeClass(IntEnum):
     REPLACE = 4  # another instance: nothing that is compared here, the copy itself has to go
 
 
-# Dotted fields win over the field that holds them. `artifacts`, `ha` and `stop_timeout_ms` have rules of their own below.
+# Dotted fields win over the field that holds them.
 CLASSES: dict[str, ChangeClass] = {
     "name": ChangeClass.REPLACE,
     "run": ChangeClass.RESTART,
@@ -53,7 +53,7 @@ CLASSES: dict[str, ChangeClass] = {
 
 
 def changed_fields(old: App, new: App, arch: str | None = None) -> tuple[str, ...]:
-    """The fields that differ, sorted; inside a table or map as `env.KEY`. `arch`: only that machine's archive counts."""
+    """The fields that differ, sorted; inside a table as `env.KEY`. `arch`: only that machine's archive counts."""
     found: list[str] = []
     for name in App.__struct_fields__:
         before, after = getattr(old, name), getattr(new, name)
@@ -89,4 +89,6 @@ def class_of(field: str, old: App, new: App) -> ChangeClass:
 
 def classify(old: App, new: App, arch: str | None = None) -> ChangeClass:
     """What a running copy of `old` needs to become one of `new`: the worst class among the changed fields."""
-    return max((class_of(field, old, new) for field in changed_fields(old, new, arch)), default=ChangeClass.NONE)
+    return max(
+        (class_of(field, old, new) for field in changed_fields(old, new, arch)), default=ChangeClass.NONE
+    )

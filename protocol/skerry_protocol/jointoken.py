@@ -26,7 +26,9 @@ DEFAULT_PORT = 7443
 
 _BASE32 = re.compile(r"[a-z2-7]*")
 _HEX = re.compile(r"[0-9a-f]*")
-_HOST = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]{2,45})\]|(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})))(?::(?P<port>[0-9]{1,5}))?")
+_HOST = re.compile(
+    r"(?:\[(?P<six>[0-9A-Fa-f:.]{2,45})\]|(?P<host>[A-Za-z0-9][A-Za-z0-9.-]{0,252}))(?::(?P<port>[0-9]{1,5}))?"
+)
 _CUT = "(was it cut short in copying? copy the whole line that 'skerry token create' printed)"
 
 
@@ -127,5 +129,5 @@ def format_token(token_id: str, random: bytes, pin: str, hubs: tuple[str, ...]) 
 
 def check(token_id: str, start: str, pin: str, hubs: str) -> str:
     """Four characters (20 bits) that fit only this token: against slips, not against forgery."""
-    text = "\0".join((token_id, start, pin, hubs)).encode()
+    text = f"{token_id}\0{start}\0{pin}\0{hubs}".encode()
     return base64.b32encode(hashlib.sha256(b"skerry token\0" + text).digest()).decode().lower()[:CHECK_LENGTH]

@@ -91,7 +91,9 @@ def verify(public: bytes, purpose: bytes, signed: Signed) -> bytes:
     return signed.payload
 
 
-def delegate(root_private: bytes, mesh: MeshName, region: Region, serial: int, hub: bytes, tls: bytes) -> Signed:
+def delegate(
+    root_private: bytes, mesh: MeshName, region: Region, serial: int, hub: bytes, tls: bytes
+) -> Signed:
     """A delegation signed by the root; `hub` is a raw public key, `tls` a SHA-256 (see Delegation)."""
     word = Delegation(mesh, region, serial, hub, tls, public_key(root_private))
     return sign(root_private, DELEGATION, encode(word))
@@ -119,3 +121,8 @@ def tls_key_of(certificate: bytes) -> bytes:
     except ValueError as error:
         raise BadSignature(f"the certificate cannot be read: {error}") from error
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+
+
+def join_words(token: str, secret: str, machine_key: bytes) -> bytes:
+    """What JoinRequest.proof signs for JOIN: token id, secret and raw public machine key. Neither text holds a NUL."""
+    return f"{token}\0{secret}\0".encode() + machine_key

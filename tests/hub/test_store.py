@@ -42,15 +42,15 @@ def test_a_table_without_an_owner_is_refused() -> None:
 
 
 @pytest.mark.parametrize("owner", list(Owner))
-@pytest.mark.parametrize("table", sorted(TABLES - JOURNALS))
-async def test_an_owner_writes_its_own_tables_alone(store: Store, owner: Owner, table: str) -> None:
+async def test_an_owner_writes_its_own_tables_alone(store: Store, owner: Owner) -> None:
     async with store.write() as tx:
         hand = tx.as_owner(owner)
-        if table in OWNS[owner]:
-            await hand.drop(schema.metadata.tables[table])
-        else:
-            with pytest.raises(NotYours):
+        for table in sorted(TABLES - JOURNALS):
+            if table in OWNS[owner]:
                 await hand.drop(schema.metadata.tables[table])
+            else:
+                with pytest.raises(NotYours):
+                    await hand.drop(schema.metadata.tables[table])
 
 
 async def test_what_fails_half_way_leaves_nothing(store: Store) -> None:

@@ -72,7 +72,7 @@ class StopRules(Struct, frozen=True):
 
 
 class JobResult(StrEnum):
-    """How a job ended: systemd's words, then three of ours."""
+    """How a job ended: systemd's words, then four of ours."""
 
     DONE = "done"
     CANCELED = "canceled"
@@ -86,6 +86,7 @@ class JobResult(StrEnum):
     COLLECTED = "collected"
     ONCE = "once"
     OTHER = "other"
+    UNKNOWN_UNIT = "unknown-unit"  # there is no such unit
     REFUSED = "refused"  # systemd would not take the request
     LATE = "late"  # the deadline passed; the job may still end
     LOST = "lost"  # the connection broke; nobody knows
@@ -177,5 +178,8 @@ class Systemd(Protocol):
     def monotonic_us(self) -> int:
         """CLOCK_MONOTONIC now: what systemd's timers count by."""
 
-    def changes(self) -> AsyncIterator[Change]:
-        """Changes from now on, by signals. A reader that falls behind gets a Resync in place of what it missed."""
+    def changes(self, patterns: Sequence[str] = ("skerry*",)) -> AsyncIterator[Change]:
+        """Changes from now on of the units that fit, by signals; first a Resync.
+
+        A reader that falls behind gets a Resync in place of what it missed.
+        """

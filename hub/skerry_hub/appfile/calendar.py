@@ -1,15 +1,17 @@
 """Whether a text is a calendar event as systemd.time(7) describes them, without asking systemd.
 
 Owns the grammar that an app file may use: what passes here, systemd takes (the tests hold the two together). systemd
-knows a few more spellings ("Mon-Fri", "@1395716396", two-digit years); there is one way to write it here. Whether an event
-ever comes (February 30) is systemd's to say.
+knows a few more spellings ("Mon-Fri", "@1395716396", two-digit years); there is one way to write it here. Whether an
+event ever comes (February 30) is systemd's to say.
 """
 
 from __future__ import annotations
 
 import re
 
-EXPECTED = 'a systemd calendar expression such as "daily", "Mon..Fri 08:30", "*-*-01 00:00:00" or "*:0/15" (systemd.time(7))'
+EXPECTED = (
+    'a calendar expression (systemd.time(7)) such as "daily", "Mon..Fri 08:30", "*-*-01 00:00:00" or "*:0/15"'
+)
 LENGTH_MAX = 200
 SHORTHANDS = (
     "minutely", "hourly", "daily", "weekly", "monthly", "quarterly", "semiannually", "annually", "yearly",

@@ -1,4 +1,6 @@
-"""Every field of the tables in an app, once (the app's own fields are in `app_fields`): what it may hold, what it means, what it is when left out.
+"""Every field of the tables in an app, once: what it may hold, what it means, what it is when left out.
+
+The app's own fields are in `app_fields`.
 
 The parser, the check of apps from the wire, the JSON Schema and docs/app-file.md come from these rows. Rules between
 fields are in `rules`. A default is given by what a row makes (the structs of skerry_protocol.app); its text here is for
@@ -15,7 +17,7 @@ from skerry_protocol.app import Volume as AppVolume
 
 from . import texts
 from .faults import Path, Say, quoted
-from .kinds import Kind, Leaf, Schema, choice, cpu, duration, flag, size, whole
+from .kinds import Kind, Schema, choice, cpu, duration, flag, size, whole
 from .tables import Either, ListOf, MapOf, Mapped, Row, Section
 
 SECOND, HOUR, DAY = 1_000, 3_600_000, 86_400_000

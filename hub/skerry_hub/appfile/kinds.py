@@ -64,8 +64,8 @@ def text(
             return Wrong(expected, f"it has {size} bytes, {longest} at most")
         if form and form.fullmatch(value) is None:
             return Wrong(expected)
-        hint = refuse(value)
-        return Wrong(expected, hint) if hint is not None else value
+        refused = refuse(value)
+        return value if refused is None else Wrong(expected, refused)
 
     schema: Schema = {"type": "string", "maxLength": longest}
     return Leaf(convert, schema | ({"pattern": f"^(?:{pattern})$"} if pattern else {}))

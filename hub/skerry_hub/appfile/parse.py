@@ -12,6 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 
 import msgspec
 from msgspec import Struct, field
+
 from skerry_protocol.app import App, Artifact
 from skerry_protocol.ids import AppName
 

@@ -1,8 +1,8 @@
 """Sizes, durations and shares of processors, as operators write them.
 
-Sizes are binary, like systemd's (systemd.syntax(7), parse_size): K is 1024 bytes, M 1024 K, G 1024 M, T 1024 G. A memory
-limit of "1G" is therefore the same number in the app file, in the unit file and in `systemctl show`. There is no "MB" or
-"MiB": one way to write it. Durations always carry their unit, for a bare 10 has been read as seconds and as
+Sizes are binary, as in systemd's MemoryMax= (systemd.resource-control(5)): K is 1024 bytes, M 1024 K, G 1024 M and T
+1024 G. A limit of "1G" is therefore the same number in the app file, in the unit file and in `systemctl show`. There is
+no "MB" or "MiB": one way to write it. Durations always carry their unit, for a bare 10 has been read as seconds and as
 milliseconds once too often.
 
 Each function takes whatever TOML gave and returns the number, or a `Wrong` that says what to write.

@@ -13,15 +13,16 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ..lab.layout import Paths
 from .errors import CliError
 
 OWN = "~/.config/skerry/operator.toml"
 FILE = "operator.toml"
-LAB_STATE = (Path("/run/skerry-lab/lab"), Path("/var/lib/skerry-lab/lab"))
+LAB = Paths("lab")
 PIN = re.compile(r"[0-9a-f]{64}")
 REQUIRED = ("hub", "pin", "token")
 
@@ -42,7 +43,12 @@ def candidates() -> tuple[Path, ...]:
     named = os.environ.get("SKERRY_CONFIG")
     if named:
         return (Path(named).expanduser(),)
-    return (Path(OWN).expanduser(), *(folder / FILE for folder in LAB_STATE))
+    return (Path(OWN).expanduser(), LAB.run / FILE, lab_hub())
+
+
+def lab_hub() -> Path:
+    """What `skerry-hub init` wrote for the lab's hub. That hub is reached by the lab's own socket alone."""
+    return LAB.hub_data / FILE
 
 
 def load(paths: tuple[Path, ...] | None = None) -> Settings:
@@ -50,7 +56,8 @@ def load(paths: tuple[Path, ...] | None = None) -> Settings:
     paths = candidates() if paths is None else paths
     for path in paths:
         try:
-            return parse(path.read_text(encoding="utf-8"), str(path))
+            found = parse(path.read_text(encoding="utf-8"), str(path))
+            return replace(found, socket=found.socket or str(LAB.api)) if path == lab_hub() else found
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""A rehearsal of a mesh on one machine: real nodes, each its own systemd, and a hub, on a small internet that can be cut.
+"""A rehearsal of a mesh on one machine: real nodes and a hub, on a small internet that can be cut.
 
 `Lab` is all that users of this package need. Light to import: what builds a lab is imported by its own processes.
 """

@@ -220,7 +220,7 @@ def shell(choice: Choice, node: str) -> None:
     become(choice.lab.argv(node, ["bash", "-l"], enter.terminal()))
 
 
-def become(argv: Sequence[str]) -> None:
+def become(argv: list[str]) -> None:
     sys.stdout.flush()
     os.execvp(argv[0], argv)  # noqa: S606 - argv is a list; no shell reads it
 

@@ -10,7 +10,6 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -143,6 +142,14 @@ class Lab:
         """A power cut: every process dies at once, the disk stays as it is. clean: a shutdown instead."""
         ask(self.paths, Request("poweroff", hosts=nodes, clean=clean, seconds=seconds))
 
+    def reboot(self, *nodes: str, seconds: float = 60.0) -> None:
+        """A clean one; returns when it runs again."""
+        ask(self.paths, Request("reboot", hosts=nodes, seconds=seconds))
+
+    def await_boot(self, node: str, boots: int, seconds: float = 60.0) -> None:
+        """Until a node that reboots by itself runs in its boot of that number, or a later one (Host.boots tells)."""
+        ask(self.paths, Request("wait", hosts=(node,), boots=boots, seconds=seconds))
+
     def pause(self, *hosts: str) -> None:
         """Freezes the machine from outside; its clocks go on."""
         ask(self.paths, Request("pause", hosts=hosts))
@@ -243,7 +250,7 @@ def _finish(argv: Sequence[str], what: str, check: bool, text: str | None, timeo
         stdin = {"input": text} if text is not None else {"stdin": subprocess.DEVNULL}
         done: Result = subprocess.run(
             argv, capture_output=True, text=True, check=False, timeout=timeout, **stdin
-        )  # type: ignore[call-overload]
+        )
     except subprocess.TimeoutExpired:
         raise LabError(f"cannot wait for '{what}': it still ran after {timeout:g} s") from None
     if check and done.returncode != 0:

@@ -55,7 +55,7 @@ class Disk:
     def __init__(self, folder: Path, host: Host) -> None:
         self.host = host
         self.root = folder / "root"
-        self._upper = folder / "upper"
+        self.upper = folder / "upper"
         self._work = folder / "work"
 
     def make(self, copy_of: Disk | None = None) -> None:
@@ -63,24 +63,24 @@ class Disk:
         for folder in (self.root, self._work):
             folder.mkdir(parents=True)
         if copy_of:
-            commands.copy_tree(copy_of._upper, self._upper)
+            commands.copy_tree(copy_of.upper, self.upper)
         else:
-            self._upper.mkdir(mode=0o755)
+            self.upper.mkdir(mode=0o755)
             self._hide()
         linux.mount(
-            "overlay", self.root, "overlay", 0, f"lowerdir=/,upperdir={self._upper},workdir={self._work}"
+            "overlay", self.root, "overlay", 0, f"lowerdir=/,upperdir={self.upper},workdir={self._work}"
         )
         if not copy_of:
             self._settle()
 
     def _hide(self) -> None:
         for path in _EMPTY:
-            folder = self._upper / path
+            folder = self.upper / path
             folder.mkdir(parents=True, mode=0o755)
             os.setxattr(folder, "trusted.overlay.opaque", b"y")
         for path in _HIDDEN:
-            (self._upper / path).parent.mkdir(parents=True, exist_ok=True)
-            os.mknod(self._upper / path, stat.S_IFCHR, os.makedev(0, 0))
+            (self.upper / path).parent.mkdir(parents=True, exist_ok=True)
+            os.mknod(self.upper / path, stat.S_IFCHR, os.makedev(0, 0))
 
     def _settle(self) -> None:
         self.write("etc/hostname", f"{self.host}\n")

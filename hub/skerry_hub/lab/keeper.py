@@ -47,7 +47,11 @@ class Keeper:
             "status": lambda _: None,
             "add": self._add,
             "boot": lambda request: self._each(request, lambda node: node.boot(request.seconds)),
+            "reboot": lambda request: self._each(request, lambda node: node.reboot(request.seconds)),
             "poweroff": lambda request: self._each(request, lambda node: _power_off(node, request)),
+            "wait": lambda request: self._each(
+                request, lambda node: node.await_running(request.seconds, request.boots)
+            ),
             "cut": self._cut,
             "heal": self._heal,
             "pause": self._pause,

@@ -41,9 +41,9 @@ def _spawn(config: Config, lock: int, tied: int) -> str:
     argv = [sys.executable, "-m", "skerry_hub.lab.outer", str(lock), str(write), str(tied)]
     with paths.log.open("ab") as log, open(read, "rb") as ready:  # noqa: PTH123 - a file by its number
         try:
-            subprocess.Popen(
+            subprocess.run(
                 [*argv, msgspec.json.encode(config).decode()],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", check=False,
                 pass_fds=[lock, write, *([tied] if tied >= 0 else [])],
             )  # fmt: skip
         finally:

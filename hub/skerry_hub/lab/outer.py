@@ -35,6 +35,7 @@ def main(argv: list[str]) -> int:
     lock, ready, tied = (int(number) for number in argv[:3])
     config = msgspec.json.decode(argv[3], type=Config)
     paths = Paths(config.name)
+    _leave_caller()
     pidfile.write(paths.outer)
     linux.unshare(linux.CLONE_NEWPID)  # for the children alone
     init = os.fork()
@@ -48,6 +49,13 @@ def main(argv: list[str]) -> int:
     leftovers.remove(paths)
     os.close(lock)
     return 0
+
+
+def _leave_caller() -> None:
+    """Goes on as a child of nobody that is in a session of its own, so that nobody has to wait for it."""
+    if os.fork() != 0:
+        os._exit(0)
+    os.setsid()
 
 
 def _wait(init: int, tied: int) -> None:

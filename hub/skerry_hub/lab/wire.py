@@ -9,7 +9,8 @@ from msgspec import Struct
 from .layout import Direction
 
 Verb = Literal[
-    "status", "add", "boot", "poweroff", "cut", "heal", "pause", "resume", "hub-start", "hub-stop", "hub-kill", "hub-wipe"
+    "status", "add", "boot", "reboot", "poweroff", "cut", "heal", "pause", "resume", "wait",
+    "hub-start", "hub-stop", "hub-kill", "hub-wipe",
 ]  # fmt: skip
 
 
@@ -19,6 +20,8 @@ class Request(Struct, frozen=True, omit_defaults=True):
     direction: Direction = "both"
     clean: bool = False
     """Of a poweroff: by systemd's own way instead of a power cut."""
+    boots: int = 0
+    """Of a wait: the least number of boots."""
     copy_of: str | None = None
     """Of an add: the disk to copy."""
     seconds: float = 60.0

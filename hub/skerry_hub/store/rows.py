@@ -171,6 +171,13 @@ async def assignments(
     return sorted((_assignment(*row) for row in found), key=lambda row: (row.node, row.issued.version))
 
 
+async def issued(view: View) -> list[AssignmentRow]:
+    """All assignments that are kept, by node, oldest first, without their bytes (`envelope` is empty)."""
+    return sorted(
+        await _all(view, s.assignments, AssignmentRow), key=lambda row: (row.node, row.issued.version)
+    )
+
+
 async def assignment(view: View, digest: bytes) -> AssignmentRow | None:
     """An assignment by the SHA-256 of its signed payload."""
     t = s.assignments

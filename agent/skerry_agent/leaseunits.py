@@ -1,0 +1,94 @@
+"""The text of the units that hold and end leases: systemd enforces them, whether or not the agent lives. Pure.
+
+Owns the lease target of a length, the target that ends it, and the timer of one grant. A lease is live while its target
+is; the end target conflicts with it, so ending a lease runs no program. A grant is one timer with a new name, and
+starting that timer is the only call there is: the timer that opens a lease wants the lease target itself, in the same
+transaction. Must never need two calls: an agent stopped between "arm the end" and "open" would open without an end.
+"""
+
+from __future__ import annotations
+
+from .unitfile import text
+
+ACCURACY = "10ms"  # the default, one minute, would let copies overlap
+PREFIX = "skerry-lease-"
+
+
+def target_name(length_ms: int) -> str:
+    """The target that is active while claims of this length may live here."""
+    return f"{PREFIX}{length_ms}.target"
+
+
+def end_name(length_ms: int) -> str:
+    """The target whose start ends the lease."""
+    return f"{PREFIX}{length_ms}-end.target"
+
+
+def timer_name(length_ms: int, deadline_ms: int, opens: bool) -> str:
+    """The timer of one grant. The deadline is in the name, so that no two grants share a file.
+
+    The last part is no plain number, so that it can't be the timer of an app called `lease-<length>`.
+    """
+    return f"{PREFIX}{length_ms}-{'open' if opens else 'keep'}{deadline_ms}.timer"
+
+
+def timer_pattern(length_ms: int) -> str:
+    """A glob for the grant timers of this length, and nothing else."""
+    return f"{PREFIX}{length_ms}-[ok][pe]e[np]*.timer"
+
+
+def shared(length_ms: int) -> dict[str, str]:
+    """File name → text of the two targets of a length; they lie beside the instances' units."""
+    lease, end = target_name(length_ms), end_name(length_ms)
+    seconds = f"{length_ms / 1000:g} s"
+    return {
+        lease: text(
+            (
+                (
+                    "Unit",
+                    (
+                        ("Description", f"Skerry: lease of {seconds}"),
+                        # Fenced copies are down before the machine sleeps: no timer counts the time of sleep.
+                        ("Conflicts", "sleep.target"),
+                        ("Before", "sleep.target"),
+                    ),
+                ),
+            )
+        ),
+        end: text(
+            (
+                (
+                    "Unit",
+                    (
+                        ("Description", f"Skerry: end of the lease of {seconds}"),
+                        ("Conflicts", lease),
+                        ("After", lease),
+                    ),
+                ),
+            )
+        ),
+    }
+
+
+def grant(length_ms: int, after_startup_ms: int, opens: bool) -> str:
+    """The timer file of one grant, for /run/systemd/system.
+
+    `after_startup_ms` is the deadline by CLOCK_MONOTONIC less the manager's UserspaceTimestampMonotonic; a moment that
+    is over fires at once. With `opens` the timer pulls in the lease target, ordered after itself; without, it only
+    moves the end of a lease that is open, and starts nothing that ended meanwhile.
+    """
+    lease, end = target_name(length_ms), end_name(length_ms)
+    opening = (("Wants", lease), ("Before", lease)) if opens else ()
+    return text(
+        (
+            ("Unit", (("Description", f"Skerry: a grant of {length_ms / 1000:g} s"), *opening)),
+            (
+                "Timer",
+                (
+                    ("OnStartupSec", f"{max(after_startup_ms, 1)}ms"),
+                    ("AccuracySec", ACCURACY),
+                    ("Unit", end),
+                ),
+            ),
+        )
+    )

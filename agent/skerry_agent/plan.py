@@ -1,0 +1,315 @@
+"""(applied, target, observed) → actions, what waits, and what is to be fetched. Pure.
+
+Owns what is done to reach an assignment, and in which order: removals; content and unit files; one daemon-reload, and
+only where systemd would otherwise use an old text; then a start, a restart or a live change per instance. Must never
+touch an instance that does not change, stop one because something of it is missing, delete data, or name a file that
+is not one of Skerry's own. An unchanged instance that an admin stopped stays stopped.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from skerry_protocol.app import Artifact
+from skerry_protocol.ids import InstanceId
+from skerry_protocol.messages import StepName, StepState
+
+from .actions import (
+    Action,
+    CheckStop,
+    DisableUnit,
+    DropProperties,
+    EnableUnit,
+    Finish,
+    Reload,
+    RemoveInstance,
+    RemoveUnit,
+    RestartUnit,
+    SetProperties,
+    Settle,
+    StartUnit,
+    StopUnit,
+    SwitchTree,
+    WriteTree,
+    WriteUnit,
+)
+from .leaseunits import end_name, shared, target_name
+from .render import Rendered
+from .target import Running, State, Target
+
+
+class Observed(Struct, frozen=True):
+    """What is on disk and in systemd, of Skerry's own.
+
+    `files`: unit file → text. `links`: (target, unit) of each wants link. `trees` and `current`: content folders, and
+    where each instance's link leads. `active` includes units that are starting, stopping or waiting to restart.
+    `stale`: loaded in an older form than the file (NeedDaemonReload). `stop_ms`: effective stop timeouts.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    links: frozenset[tuple[str, str]] = frozenset()
+    trees: frozenset[tuple[InstanceId, str]] = frozenset()
+    current: dict[InstanceId, str] = field(default_factory=dict)
+    active: frozenset[str] = frozenset()
+    loaded: frozenset[str] = frozenset()
+    stale: frozenset[str] = frozenset()
+    stop_ms: dict[str, int] = field(default_factory=dict)
+
+
+class Waiting(Struct, frozen=True):
+    """An instance that does not go ahead, at which step, and why. It keeps what it ran before."""
+
+    instance: InstanceId
+    step: StepName
+    state: StepState
+    reason: str
+
+
+class Plan(Struct, frozen=True):
+    """What to do, in order. `fetches`: the archives that are wanted and not here, by sha256."""
+
+    actions: tuple[Action, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    fetches: tuple[Artifact, ...] = ()
+
+
+def plan(applied: State, target: Target, observed: Observed, artifacts: frozenset[str]) -> Plan:
+    """Everything to do now to get from `applied` to `target`; `artifacts` are those unpacked on this node."""
+    return _Planner(applied, target, observed, artifacts).plan()
+
+
+def restore(applied: State, observed: Observed) -> tuple[Action, ...]:
+    """What puts back files and links of the applied state that are missing or differ. Stops and starts nothing."""
+    found: list[Action] = []
+    lengths = {one.rendered.lease.length_ms for one in applied.instances.values() if one.rendered.lease}
+    found += [
+        WriteUnit(None, name, text)
+        for length in sorted(lengths)
+        for name, text in shared(length).items()
+        if observed.files.get(name) != text
+    ]
+    for one in _sorted(applied.instances):
+        new = one.rendered
+        found += _tree(one, observed)
+        found += _files(one, observed)
+        if observed.current.get(one.instance.id) != new.tree_name:
+            found.append(SwitchTree(one.instance.id, new.tree_name))
+        if (new.wanted_by, new.starts) not in observed.links:
+            found.append(EnableUnit(one.instance.id, new.starts, new.wanted_by))
+    return tuple(found)
+
+
+def _sorted(instances: dict[InstanceId, Running]) -> list[Running]:
+    return [instances[key] for key in sorted(instances)]
+
+
+def _tree(one: Running, observed: Observed) -> list[Action]:
+    new = one.rendered
+    if (one.instance.id, new.tree_name) in observed.trees:
+        return []
+    return [WriteTree(one.instance.id, new.tree_name, new.tree, new.artifact)]
+
+
+def _files(one: Running, observed: Observed) -> list[Action]:
+    return [
+        WriteUnit(one.instance.id, name, text)
+        for name, text in sorted(one.rendered.units.items())
+        if observed.files.get(name) != text
+    ]
+
+
+class _Planner:
+    """One planning; its lists become the plan's phases."""
+
+    def __init__(self, applied: State, target: Target, observed: Observed, artifacts: frozenset[str]) -> None:
+        self.applied, self.target, self.seen, self.artifacts = applied, target, observed, artifacts
+        self.waiting: list[Waiting] = []
+        self.fetches: dict[str, Artifact] = {}
+        self.blocked = False
+        self.go: list[Running] = []
+        self.gone: list[Running] = []
+        self.kept: list[Running] = []
+
+    def plan(self) -> Plan:
+        self._sort_out()
+        removals = [action for one in self.gone for action in self._remove(one)]
+        writes = self._write_shared() + [action for one in self.go for action in self._write(one)]
+        reload: list[Action] = [Reload()] if self._needs_reload(removals + writes) else []
+        checks = [action for one in self.go for action in self._check_and_enable(one)]
+        relink: list[Action] = [Reload()] if self._needs_relink(checks) else []
+        switches = [action for one in self.go for action in self._switch(one)]
+        ends = [*self._unfit(), *self._unused_leases(), *self._settle_removed(), *self._finish()]
+        actions = (*removals, *writes, *reload, *checks, *relink, *switches, *ends)
+        fetches = tuple(self.fetches[key] for key in sorted(self.fetches))
+        return Plan(actions, tuple(self.waiting), fetches)
+
+    # Who goes ahead, who goes, who keeps what it has.
+
+    def _sort_out(self) -> None:
+        for one in _sorted(self.applied.instances):
+            name = one.instance.id
+            if name not in self.target.instances and name not in self.target.refused:
+                self.gone.append(one)
+        for name, reasons in sorted(self.target.refused.items()):
+            self._keep(name, StepName.VERIFIED, StepState.FAILED, "; ".join(reasons))
+        for name in sorted(self.target.idle):
+            self.waiting.append(Waiting(name, StepName.STARTED, StepState.HELD, "an override holds it back"))
+        for one in _sorted(self.target.instances):
+            self._sort_out_one(one)
+
+    def _sort_out_one(self, one: Running) -> None:
+        digest = one.rendered.artifact
+        if digest is not None and digest not in self.artifacts:
+            artifact = next(item for item in one.entry.app.artifacts.values() if item.sha256 == digest)
+            self.fetches[digest] = artifact
+            self._keep(
+                one.instance.id,
+                StepName.FETCHED,
+                StepState.WAITING,
+                f"artifact {digest[:12]} is not here yet",
+            )
+        elif self.applied.instances.get(one.instance.id) == one:
+            self.kept.append(one)
+        else:
+            self.go.append(one)
+
+    def _keep(self, name: InstanceId, step: StepName, state: StepState, reason: str) -> None:
+        old = self.applied.instances.get(name)
+        self.waiting.append(Waiting(name, step, state, reason))
+        if old is not None:
+            self.kept.append(old)
+            # Its lease may be longer than the new assignment says, so the hub must not count by the new one yet.
+            self.blocked = self.blocked or old.rendered.lease is not None
+
+    def _old(self, one: Running) -> Rendered | None:
+        old = self.applied.instances.get(one.instance.id)
+        return old.rendered if old else None
+
+    # Phases.
+
+    def _remove(self, one: Running) -> list[Action]:
+        """Disabled first, so that a reboot in between does not bring it back."""
+        name, old = one.instance.id, one.rendered
+        still = {unit for other in (*self.go, *self.kept) for unit in other.rendered.units}
+        found = self._unlink(name, old)
+        for unit in sorted(old.units, key=lambda unit: (unit != old.starts, unit)):
+            if unit in self.seen.active or unit in self.seen.loaded:
+                found.append(StopUnit(name, unit))
+        found += [
+            RemoveUnit(name, unit)
+            for unit in sorted(old.units)
+            if unit in self.seen.files and unit not in still
+        ]
+        if name not in self.target.idle:
+            found.append(RemoveInstance(name))
+        return found
+
+    def _unlink(self, name: InstanceId, old: Rendered) -> list[Action]:
+        linked = (old.wanted_by, old.starts) in self.seen.links
+        return [DisableUnit(name, old.starts, old.wanted_by)] if linked else []
+
+    def _lengths(self, instances: list[Running]) -> set[int]:
+        return {one.rendered.lease.length_ms for one in instances if one.rendered.lease}
+
+    def _write_shared(self) -> list[Action]:
+        return [
+            WriteUnit(None, name, text)
+            for length in sorted(self._lengths(self.go))
+            for name, text in shared(length).items()
+            if self.seen.files.get(name) != text
+        ]
+
+    def _write(self, one: Running) -> list[Action]:
+        name, old, new = one.instance.id, self._old(one), one.rendered
+        found = _tree(one, self.seen) + _files(one, self.seen)
+        if old is None or old == new:
+            return found
+        if (old.starts, old.wanted_by) != (new.starts, new.wanted_by):
+            found += self._unlink(name, old)
+        if old.starts != new.starts:
+            found += [StopUnit(name, unit) for unit in sorted(old.units, key=lambda unit: unit != old.starts)]
+            found += [RemoveUnit(name, unit) for unit in sorted(set(old.units) - set(new.units))]
+        return found + self._live(name, old, new)
+
+    def _live(self, name: InstanceId, old: Rendered, new: Rendered) -> list[Action]:
+        """SetUnitProperties where nothing else changed: no restart, and no drop-in that would outlive it."""
+        changed = {key: value for key, value in new.properties.items() if old.properties.get(key) != value}
+        if not changed or old.restart_key != new.restart_key or new.service not in self.seen.active:
+            return []
+        return [SetProperties(name, new.service, changed), DropProperties(name, new.service)]
+
+    def _needs_reload(self, before: list[Action]) -> bool:
+        """A unit that systemd does not have loaded is read afresh; any other keeps its old text without a reload."""
+        known = self.seen.loaded | self.seen.active
+        written = {action.name for action in before if isinstance(action, WriteUnit | RemoveUnit)}
+        going = {unit for one in (*self.go, *self.gone) for unit in one.rendered.units}
+        return bool(written & known or going & self.seen.stale or (going & known and self.gone))
+
+    def _check_and_enable(self, one: Running) -> list[Action]:
+        """A fenced unit is wanted by its lease only after its stop timeout was seen to fit."""
+        name, new = one.instance.id, one.rendered
+        found: list[Action] = []
+        if new.lease is not None and self._old(one) != new:
+            found.append(CheckStop(name, new.service, new.lease.stop_ms))
+        if (new.wanted_by, new.starts) not in self.seen.links:
+            found.append(EnableUnit(name, new.starts, new.wanted_by))
+        return found
+
+    def _needs_relink(self, checks: list[Action]) -> bool:
+        """A loaded lease target does not see a new wants link, and would open without the new copy."""
+        enabled = {action.target for action in checks if isinstance(action, EnableUnit)}
+        leases = {target_name(length) for length in self._lengths(self.go)}
+        return bool(enabled & leases & (self.seen.loaded | self.seen.active))
+
+    def _switch(self, one: Running) -> list[Action]:
+        name, old, new = one.instance.id, self._old(one), one.rendered
+        found: list[Action] = []
+        if self.seen.current.get(name) != new.tree_name:
+            found.append(SwitchTree(name, new.tree_name))
+        open_now = new.lease is None or new.wanted_by in self.seen.active
+        leased = new.lease is not None
+        if open_now and (old is None or old.starts != new.starts):
+            found.append(StartUnit(name, new.starts, leased))
+        elif open_now and old is not None and self._must_restart(old, new):
+            found.append(RestartUnit(name, new.starts, leased))
+        return [*found, Settle(name)]
+
+    def _must_restart(self, old: Rendered, new: Rendered) -> bool:
+        """A scheduled app's run is not cut short: the next one is the new revision."""
+        if new.starts != new.service:
+            return old.units[old.starts] != new.units[new.starts]
+        return old.restart_key != new.restart_key or old.wanted_by != new.wanted_by
+
+    def _unfit(self) -> list[Action]:
+        """A fenced copy whose stop timeout somebody made longer must not live on under its lease."""
+        found: list[Action] = []
+        for one in self.kept:
+            new, name = one.rendered, one.instance.id
+            takes = self.seen.stop_ms.get(new.service, 0)
+            if new.lease is None or takes <= new.lease.stop_ms:
+                continue
+            reason = f"a drop-in gives it {takes} ms to stop, its lease allows {new.lease.stop_ms} ms"
+            self.waiting.append(
+                Waiting(name, StepName.STARTED, StepState.HELD, f"{reason} (systemctl revert)")
+            )
+            found += self._unlink(name, new)
+            found += [StopUnit(name, unit) for unit in sorted(new.units) if unit in self.seen.active]
+        return found
+
+    def _unused_leases(self) -> list[Action]:
+        """The targets of lengths that nothing has any more."""
+        before = self._lengths(list(self.applied.instances.values()))
+        found: list[Action] = []
+        for length in sorted(before - self._lengths([*self.go, *self.kept])):
+            names = [target_name(length), end_name(length)]
+            found += [StopUnit(None, name) for name in names if name in self.seen.active]
+            found += [RemoveUnit(None, name) for name in names if name in self.seen.files]
+        return found
+
+    def _settle_removed(self) -> list[Action]:
+        return [Settle(one.instance.id) for one in self.gone]
+
+    def _finish(self) -> list[Action]:
+        return (
+            [] if self.blocked or self.applied.issued == self.target.issued else [Finish(self.target.issued)]
+        )

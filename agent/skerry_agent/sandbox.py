@@ -1,0 +1,116 @@
+"""The sandbox of an instance as lines of its unit file: shut by default, opened word by word. Pure.
+
+Owns what each word of skerry_protocol.sandbox means in systemd's settings (systemd.exec(5)). Whether a word is
+permitted is `policy`'s business and settled before. Must never open more than the word says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from skerry_protocol.sandbox import Kind, Word
+
+from .unitfile import Line
+
+# Not here: ProcSubset=pid hides /proc/meminfo and /proc/cpuinfo, which every language runtime reads.
+SHUT: tuple[Line, ...] = (
+    ("DynamicUser", "yes"),
+    ("PrivateUsers", "yes"),
+    ("ProtectSystem", "strict"),
+    ("ProtectHome", "yes"),
+    ("PrivateTmp", "yes"),
+    ("PrivateDevices", "yes"),
+    ("PrivateNetwork", "yes"),
+    ("PrivateIPC", "yes"),
+    ("NoNewPrivileges", "yes"),
+    ("CapabilityBoundingSet", ""),
+    ("AmbientCapabilities", ""),
+    ("ProtectKernelTunables", "yes"),
+    ("ProtectKernelModules", "yes"),
+    ("ProtectKernelLogs", "yes"),
+    ("ProtectControlGroups", "yes"),
+    ("ProtectClock", "yes"),
+    ("ProtectHostname", "yes"),
+    ("ProtectProc", "invisible"),
+    ("RestrictNamespaces", "yes"),
+    ("RestrictRealtime", "yes"),
+    ("RestrictSUIDSGID", "yes"),
+    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6"),
+    ("LockPersonality", "yes"),
+    ("MemoryDenyWriteExecute", "yes"),
+    ("RemoveIPC", "yes"),
+    ("KeyringMode", "private"),
+    ("UMask", "0077"),
+    ("SystemCallArchitectures", "native"),
+    ("SystemCallFilter", "@system-service"),
+    ("SystemCallErrorNumber", "EPERM"),
+)
+
+# Folders of the machine that are no part of its system; '-' because not every machine has them all.
+HIDDEN = (
+    "/boot",
+    "/efi",
+    "/etc/skerry",
+    "/media",
+    "/mnt",
+    "/srv",
+    "/var/backups",
+    "/var/lib/skerry",
+    "/var/log",
+)
+
+OPENED: dict[Kind, dict[str, str | None]] = {
+    Kind.HOST_NETWORK: {"PrivateNetwork": None},
+    Kind.HOME: {"ProtectHome": "read-only"},
+    # ProtectClock brings a DeviceAllow= of its own, which would shut out every other device.
+    Kind.DEVICES: {"PrivateDevices": None, "ProtectClock": None, "DevicePolicy": "auto"},
+    Kind.DEVICE: {"PrivateDevices": None, "DevicePolicy": "closed"},
+    Kind.CAPABILITY: {"PrivateUsers": None},
+    Kind.USER: {"DynamicUser": None, "PrivateUsers": None},
+    Kind.EXEC_MEMORY: {"MemoryDenyWriteExecute": None},
+    Kind.NAMESPACES: {
+        "RestrictNamespaces": None,
+        "SystemCallFilter": "@system-service @mount clone clone3 setns unshare",
+    },
+    Kind.SYSTEM_CALLS: {"SystemCallFilter": None, "SystemCallErrorNumber": None},
+}
+
+
+def lines(words: Iterable[Word]) -> tuple[Line, ...]:
+    """The [Service] lines for an instance that may have exactly these words."""
+    asked = sorted(set(words))
+    settings: dict[str, str | None] = dict(SHUT)
+    # `devices` is wider than `device`, and `system-calls` than `namespaces`: the wider ones come last.
+    for kind in sorted({word.kind for word in asked}, key=lambda kind: (kind in _WIDER, kind)):
+        settings |= OPENED.get(kind, {})
+    values = {kind: [word.value for word in asked if word.kind is kind] for kind in Kind}
+    if values[Kind.CAPABILITY]:
+        settings["CapabilityBoundingSet"] = " ".join(values[Kind.CAPABILITY])
+        settings["AmbientCapabilities"] = " ".join(values[Kind.CAPABILITY])
+    if values[Kind.USER]:
+        settings["User"] = values[Kind.USER][0]
+    devices = [] if values[Kind.DEVICES] else [("DeviceAllow", f"{path} rw") for path in values[Kind.DEVICE]]
+    kept = [(key, value) for key, value in settings.items() if value is not None]
+    return (*kept, *devices, *_host_paths(values[Kind.HOST_PATH], values[Kind.HOST_PATH_WRITE]))
+
+
+_WIDER = frozenset({Kind.DEVICES, Kind.SYSTEM_CALLS})
+
+
+def _host_paths(read: list[str], write: list[str]) -> list[Line]:
+    """What is hidden, and what of the machine shows. A hidden folder in which something shows is emptied instead."""
+    found: list[Line] = []
+    for folder in HIDDEN:
+        if folder in read + write:
+            continue
+        inside = any(path.startswith(folder + "/") for path in read + write)
+        found.append(
+            ("TemporaryFileSystem", f"{folder}:ro") if inside else ("InaccessiblePaths", f"-{folder}")
+        )
+    found += [("BindReadOnlyPaths", path) for path in read if path not in write]
+    return found + [("BindPaths", path) for path in write]
+
+
+def private_network(words: Iterable[Word]) -> bool:
+    """Whether the instance has a loopback of its own and nothing else."""
+    return all(word.kind is not Kind.HOST_NETWORK for word in words)

@@ -1,0 +1,353 @@
+"""The systemd port over its D-Bus API. Job ends and unit states come by signals; nothing polls, no output is parsed.
+
+Order: construct inside a running loop, `open`, use, `close`. When the connection breaks, calls answer LOST, readers of
+`changes` get a Resync after the next connection, and everything goes on by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from msgspec import structs
+
+from . import wire
+from .bus import MANAGER, SYSTEMD, Bus, Lost, Refused, Signal
+from .feed import Feed, Reader
+from .port import JobResult, LoadState, Outcome, Resync, StopRules, UnitChanged, UnitState
+
+MANAGER_INTERFACE = SYSTEMD + b".Manager"
+UNIT_INTERFACE = SYSTEMD + b".Unit"
+SERVICE_INTERFACE = SYSTEMD + b".Service"
+JOB_INTERFACE = SYSTEMD + b".Job"
+PROPERTIES = b"org.freedesktop.DBus.Properties"
+UNIT_PREFIX = b"/org/freedesktop/systemd1/unit"
+SIGNALS: Sequence[tuple[bytes | None, bytes, bytes]] = (
+    (MANAGER, MANAGER_INTERFACE, b"JobRemoved"),
+    (MANAGER, MANAGER_INTERFACE, b"Reloading"),
+    (None, PROPERTIES, b"PropertiesChanged"),
+)
+INFINITY = (1 << 64) - 1
+WORDS = {
+    JobResult.DONE: "",
+    JobResult.FAILED: "it failed to start or to stop (see its journal)",
+    JobResult.DEPENDENCY: "a unit that it needs is not up",
+    JobResult.TIMEOUT: "systemd gave up waiting for it",
+    JobResult.CANCELED: "another request replaced this one",
+    JobResult.LOST: "the connection to systemd broke while it was under way",
+}
+
+Value = TypeVar("Value")
+
+
+class DbusSystemd:
+    """`port.Systemd` on the system bus of this machine."""
+
+    def __init__(self) -> None:
+        self._feed = Feed()
+        self._jobs: dict[bytes, asyncio.Future[JobResult]] = {}
+        self._reloaded: list[asyncio.Future[None]] = []
+        self._bus = Bus(SIGNALS, self._signal, self._lost, lambda: self._feed.put(Resync("connected")))
+
+    def open(self) -> Outcome:
+        """Connect. Not being able to is an Outcome; later calls try again."""
+        return self._plainly("", self._bus.open)
+
+    def close(self) -> None:
+        """Disconnect; whoever still waits for a job gets LOST."""
+        self._bus.close()
+
+    async def units(self, patterns: Sequence[str]) -> tuple[UnitState, ...] | Outcome:
+        found = await self._list("ListUnitsByPatterns", [*wire.texts(()), *wire.texts(patterns)])
+        return found if isinstance(found, Outcome) else tuple(sorted(found, key=lambda unit: unit.name))
+
+    async def show(self, names: Sequence[str]) -> tuple[UnitState, ...] | Outcome:
+        found = await self._list("ListUnitsByNames", wire.texts(names))
+        if isinstance(found, Outcome):
+            return found
+        by_name = {unit.name: unit for unit in found}
+        missing = UnitState("", LoadState.NOT_FOUND, "inactive", "dead")
+        return tuple(by_name.get(name) or _named(missing, name) for name in names)
+
+    async def stop_rules(self, unit: str) -> StopRules | Outcome:
+        try:
+            return self._stop_rules(_path(unit))
+        except (Lost, Refused) as error:
+            return _failed(unit, error)
+
+    async def start(self, unit: str, deadline: float) -> Outcome:
+        outcome = await self._job(unit, "StartUnit", deadline)
+        return await self._settled(outcome, wanted=True)
+
+    async def stop(self, unit: str, deadline: float) -> Outcome:
+        outcome = await self._job(unit, "StopUnit", deadline)
+        return await self._settled(outcome, wanted=False)
+
+    async def restart(self, unit: str, deadline: float) -> Outcome:
+        return await self._job(unit, "RestartUnit", deadline)
+
+    async def reset_failed(self, unit: str) -> Outcome:
+        outcome = self._plainly(unit, self._manager, "ResetFailedUnit", [wire.text(unit)])
+        return _gone_is_done(outcome)
+
+    async def set_properties(self, unit: str, values: Mapping[str, int], runtime: bool) -> Outcome:
+        unknown = sorted(set(values) - wire.LIVE)
+        if unknown:
+            return Outcome(unit, JobResult.REFUSED, f"cannot change {', '.join(unknown)} of a running unit")
+        pairs: dict[str, tuple[str, object]] = {name: ("t", value) for name, value in values.items()}
+        args = [wire.text(unit), wire.flag(runtime), *wire.properties(pairs)]
+        return self._plainly(unit, self._manager, "SetUnitProperties", args)
+
+    async def reload(self, deadline: float) -> Outcome:
+        end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._reloaded.append(end)
+        try:
+            outcome = self._plainly("", self._manager, "Reload", [])
+            if outcome.result is not JobResult.LOST:
+                return outcome
+            # A slow machine reloads for longer than one call may take; the signal says when it is done.
+            return await _within(deadline, end, lambda _: Outcome("", JobResult.DONE), "")
+        finally:
+            self._reloaded.remove(end)
+
+    async def run_transient(self, unit: str, properties: Mapping[str, object], deadline: float) -> Outcome:
+        unknown = sorted(set(properties) - set(wire.SIGNATURES))
+        if unknown:
+            return Outcome(unit, JobResult.REFUSED, f"no such property of a transient unit: {unknown}")
+        pairs = {name: (wire.SIGNATURES[name], value) for name, value in properties.items()}
+        extra = [*wire.properties(pairs), (ord("a"), b"(sa(sv))"), wire.CLOSE]
+        return await self._job(unit, "StartTransientUnit", deadline, extra)
+
+    async def system_state(self) -> str:
+        try:
+            return _text(self._bus.get(MANAGER, MANAGER_INTERFACE, "SystemState", "s"))
+        except (Lost, Refused):
+            return "unknown"
+
+    async def manager_start_us(self) -> int | None:
+        try:
+            return _number(self._bus.get(MANAGER, MANAGER_INTERFACE, "UserspaceTimestampMonotonic", "t"))
+        except (Lost, Refused):
+            return None
+
+    def boottime_us(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+
+    def monotonic_us(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+
+    def changes(self, patterns: Sequence[str] = ("skerry*",)) -> Reader:
+        return self._feed.reader(patterns)
+
+    # Calls
+
+    def _manager(self, method: str, args: Sequence[wire.Argument]) -> object:
+        return self._bus.call(MANAGER, MANAGER_INTERFACE, method, args)
+
+    def _plainly(self, unit: str, function: Callable[..., object], *args: object) -> Outcome:
+        try:
+            function(*args)
+        except (Lost, Refused) as error:
+            return _failed(unit, error)
+        return Outcome(unit, JobResult.DONE)
+
+    async def _job(
+        self, unit: str, method: str, deadline: float, extra: Sequence[wire.Argument] = ()
+    ) -> Outcome:
+        try:
+            path = self._manager(method, [wire.text(unit), wire.text("replace"), *extra])
+        except (Lost, Refused) as error:
+            return _failed(unit, error)
+        assert isinstance(path, bytes)
+        end: asyncio.Future[JobResult] = asyncio.get_running_loop().create_future()
+        self._jobs[path] = end
+        self._bus.pump()
+        try:
+            return await _within(deadline, end, lambda result: _ended(unit, result), unit)
+        finally:
+            self._jobs.pop(path, None)
+
+    async def _settled(self, outcome: Outcome, wanted: bool) -> Outcome:
+        """A job whose end nobody saw is judged by the unit; one about an unknown unit by what was wanted."""
+        if not wanted:
+            outcome = _gone_is_done(outcome)
+        if outcome.result is not JobResult.LOST:
+            return outcome
+        shown = await self.show([outcome.unit])
+        if isinstance(shown, Outcome) or shown[0].active in {"activating", "deactivating", "reloading"}:
+            return outcome
+        return Outcome(outcome.unit, JobResult.DONE) if shown[0].up is wanted else outcome
+
+    async def _list(self, method: str, args: Sequence[wire.Argument]) -> list[UnitState] | Outcome:
+        try:
+            rows = self._manager(method, args)
+            found = []
+            for row in _rows(rows):
+                found.append(self._detailed(row))
+                await asyncio.sleep(0)  # each unit takes about a millisecond of blocking calls
+        except (Lost, Refused) as error:
+            return _failed("", error)
+        return found
+
+    def _detailed(self, row: Sequence[object]) -> UnitState:
+        name, load = _text(row[0]), LoadState(_text(row[2]))
+        active, sub, path = _text(row[3]), _text(row[4]), row[6]
+        assert isinstance(path, bytes)
+        brief = UnitState(name, load, active, sub)
+        if load is not LoadState.LOADED:
+            return brief
+        values = self._unit_values(path) | (self._service_values(path) if name.endswith(".service") else {})
+        return UnitState(name, load, active, sub, **values)  # type: ignore[arg-type]
+
+    def _unit_values(self, path: bytes) -> dict[str, object]:
+        get = self._bus.get
+        invocation = get(path, UNIT_INTERFACE, "InvocationID", "ay")
+        return {
+            "invocation": bytes(invocation).hex() if isinstance(invocation, list) else "",
+            "stale": bool(get(path, UNIT_INTERFACE, "NeedDaemonReload", "b")),
+            "entered_us": _number(get(path, UNIT_INTERFACE, "ActiveEnterTimestampMonotonic", "t")),
+        }
+
+    def _service_values(self, path: bytes) -> dict[str, object]:
+        def number(name: str, signature: str) -> int:
+            return _number(self._bus.get(path, SERVICE_INTERFACE, name, signature))
+
+        return {
+            "main_pid": number("MainPID", "u"),
+            "stop_timeout_us": _finite(number("TimeoutStopUSec", "t")),
+            "exit_code": number("ExecMainCode", "i"),
+            "exit_status": number("ExecMainStatus", "i"),
+            "restarts": number("NRestarts", "u"),
+            "result": _text(self._bus.get(path, SERVICE_INTERFACE, "Result", "s")),
+        }
+
+    def _stop_rules(self, path: bytes) -> StopRules:
+        def service(name: str, signature: str) -> object:
+            return self._bus.get(path, SERVICE_INTERFACE, name, signature)
+
+        def names(name: str) -> tuple[str, ...]:
+            return tuple(_text(item) for item in _rows(self._bus.get(path, UNIT_INTERFACE, name, "as")))
+
+        commands = [service(name, "a(sasbttttuii)") for name in ("ExecStop", "ExecStopPost")]
+        return StopRules(
+            stop_timeout_us=_finite(_number(service("TimeoutStopUSec", "t"))),
+            kill_mode=_text(service("KillMode", "s")),
+            send_sigkill=bool(service("SendSIGKILL", "b")),
+            notify_access=_text(service("NotifyAccess", "s")),
+            stop_commands=sum(len(_rows(lines)) for lines in commands),
+            requisite=names("Requisite"),
+            wanted_by=names("WantedBy"),
+            drop_ins=names("DropInPaths"),
+        )
+
+    # Signals
+
+    def _signal(self, signal: Signal) -> None:
+        if signal.member == "JobRemoved":
+            self._job_removed(signal.body)
+        elif signal.member == "Reloading":
+            self._reloading(signal.body)
+        elif signal.path.startswith(UNIT_PREFIX):
+            self._changed(signal)
+
+    def _job_removed(self, body: object) -> None:
+        _, path, _, result = _rows(body)
+        waiting = self._jobs.get(path) if isinstance(path, bytes) else None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(JobResult(_text(result)))
+
+    def _reloading(self, body: object) -> None:
+        if body:
+            return
+        for end in self._reloaded:
+            if not end.done():
+                end.set_result(None)
+        asyncio.get_running_loop().call_soon(self._recheck_jobs)
+        self._feed.put(Resync("systemd was reloaded"))
+
+    def _recheck_jobs(self) -> None:
+        """systemd may have been replaced (daemon-reexec) and the end of a job gone unheard."""
+        for path, waiting in tuple(self._jobs.items()):
+            try:
+                self._bus.get(path, JOB_INTERFACE, "State", "s")
+            except Refused:
+                if not waiting.done():
+                    waiting.set_result(JobResult.LOST)
+            except Lost:
+                return
+
+    def _changed(self, signal: Signal) -> None:
+        interface, values, _ = _rows(signal.body)
+        if interface == UNIT_INTERFACE and isinstance(values, dict) and b"ActiveState" in values:
+            name = _name(signal.path)
+            self._feed.put(
+                UnitChanged(name, _text(values[b"ActiveState"]), _text(values.get(b"SubState", b"")))
+            )
+
+    def _lost(self, reason: str) -> None:
+        for waiting in self._jobs.values():
+            if not waiting.done():
+                waiting.set_result(JobResult.LOST)
+
+
+async def _within(
+    deadline: float, end: asyncio.Future[Value], then: Callable[[Value], Outcome], unit: str
+) -> Outcome:
+    try:
+        async with asyncio.timeout(deadline):
+            return then(await end)
+    except TimeoutError:
+        return Outcome(unit, JobResult.LATE, f"not done within {deadline:g} s")
+
+
+def _ended(unit: str, result: JobResult) -> Outcome:
+    return Outcome(unit, result, WORDS.get(result, f"systemd says {result.value!r}"))
+
+
+def _failed(unit: str, error: Lost | Refused) -> Outcome:
+    lost = isinstance(error, Lost)
+    number = 0 if isinstance(error, Lost) else error.number
+    # NoSuchUnit is the one refusal that callers tell apart; see _gone_is_done.
+    result = (
+        JobResult.LOST if lost else JobResult.UNKNOWN_UNIT if number == errno.ENOENT else JobResult.REFUSED
+    )
+    return Outcome(unit, result, str(error))
+
+
+def _gone_is_done(outcome: Outcome) -> Outcome:
+    return Outcome(outcome.unit, JobResult.DONE) if outcome.result is JobResult.UNKNOWN_UNIT else outcome
+
+
+def _path(unit: str) -> bytes:
+    from pystemd.dbuslib import path_encode  # noqa: PLC0415
+
+    return bytes(path_encode(UNIT_PREFIX, unit.encode()))
+
+
+def _name(path: bytes) -> str:
+    from pystemd.dbuslib import path_decode  # noqa: PLC0415
+
+    return bytes(path_decode(path, UNIT_PREFIX)).decode(errors="replace")
+
+
+def _named(unit: UnitState, name: str) -> UnitState:
+    return structs.replace(unit, name=name)
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _finite(value: int) -> int | None:
+    return None if value == INFINITY else value
+
+
+def _rows(value: object) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else ()

@@ -1,0 +1,107 @@
+"""What a node is to run, rendered: an assignment with the node's overrides and policy taken into account. Pure.
+
+Owns State (what was switched to) and Target (what is to be). Must never let one instance that cannot be rendered keep
+the others from theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct, field, structs
+
+from skerry_protocol.ids import InstanceId
+from skerry_protocol.messages import AppRevision, Assignment, Instance, Issued, Override
+
+from .overrides import effective_revision, still_hold
+from .policy import Policy
+from .render import NodeFacts, NotAllowed, Paths, Rendered, render, service_name
+
+# Per instance, the last two distinct revisions that it ran here, newest run first: enough to go back without a download.
+Kept = Mapping[InstanceId, tuple[AppRevision, ...]]
+KEPT = 2
+
+
+class Running(Struct, frozen=True):
+    """One instance at one revision, as rendered for this node. `entry` is what runs, `instance` what is assigned."""
+
+    instance: Instance
+    entry: AppRevision
+    rendered: Rendered
+
+
+class State(Struct, frozen=True, omit_defaults=True):
+    """What the node's units were switched to. `issued` lags while something of it waits that could still matter."""
+
+    issued: Issued | None = None
+    instances: dict[InstanceId, Running] = field(default_factory=dict)
+
+
+class Target(Struct, frozen=True):
+    """What the units are to be. `refused`: what this node may or can not run, with reasons; `idle`: held back here."""
+
+    issued: Issued
+    instances: dict[InstanceId, Running] = field(default_factory=dict)
+    refused: dict[InstanceId, tuple[str, ...]] = field(default_factory=dict)
+    idle: frozenset[InstanceId] = frozenset()
+
+
+def build(
+    assignment: Assignment,
+    issued: Issued,
+    overrides: Iterable[Override],
+    kept: Kept,
+    policy: Policy,
+    paths: Paths,
+    node: NodeFacts,
+) -> Target:
+    """The target of an accepted assignment. `node.neighbours` is filled in from the assignment."""
+    node = structs.replace(node, neighbours=_neighbours(assignment))
+    held = still_hold(tuple(overrides), assignment)
+    running: dict[InstanceId, Running] = {}
+    refused: dict[InstanceId, tuple[str, ...]] = {}
+    idle: set[InstanceId] = set()
+    for instance in assignment.instances:
+        entry = _entry(instance, assignment, effective_revision(held, instance), kept)
+        if entry is None:
+            idle.add(instance.id)
+            continue
+        made = render(instance, entry.app, policy, paths, node)
+        if isinstance(made, NotAllowed):
+            refused[instance.id] = made.reasons
+        else:
+            running[instance.id] = Running(instance, entry, made)
+    return Target(issued, running, refused, frozenset(idle))
+
+
+def _entry(instance: Instance, assignment: Assignment, revision: int, kept: Kept) -> AppRevision | None:
+    """The content of `revision`; None for 0. What is no longer here gives way to what is assigned."""
+    if revision == 0:
+        return None
+    for entry in () if revision == instance.revision else kept.get(instance.id, ()):
+        if entry.revision == revision:
+            return entry
+    return assignment.app_of(instance)
+
+
+def keep(kept: Kept, state: State) -> dict[InstanceId, tuple[AppRevision, ...]]:
+    """What is to be kept once `state` is what runs: the last two distinct revisions of each of its instances."""
+    found = {}
+    for name, one in state.instances.items():
+        others = [entry for entry in kept.get(name, ()) if entry.revision != one.entry.revision]
+        found[name] = (one.entry, *others)[:KEPT]
+    return found
+
+
+def _neighbours(assignment: Assignment) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for instance in assignment.instances:
+        found[instance.app] = (*found.get(instance.app, ()), service_name(instance))
+    return found
+
+
+def settle(state: State, target: Target, instance: InstanceId) -> State:
+    """`state` after the action Settle(instance)."""
+    rest = {key: value for key, value in state.instances.items() if key != instance}
+    new = target.instances.get(instance)
+    return State(state.issued, rest | ({instance: new} if new else {}))

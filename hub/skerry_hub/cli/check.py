@@ -1,0 +1,73 @@
+"""`skerry check` and `skerry schema`: what can be said of an app file without a hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from msgspec import Struct
+
+from ..appfile import Faults, Parsed, format_faults, json_schema, parse
+from ..appfile.parse import TEXT_MAX
+from .errors import EXIT_FAILED, CliError
+from .options import json_option
+from .show import as_json, count, listed, say
+
+file_argument = click.argument("file", metavar="FILE", type=click.Path(allow_dash=True))
+
+
+class Checked(Struct, frozen=True):
+    """What `check --json` prints; with faults there are no apps."""
+
+    file: str
+    apps: tuple[str, ...] = ()
+    faults: tuple[dict[str, str | int | None], ...] = ()
+
+
+@click.command()
+@file_argument
+@json_option
+def check(file: str, json_: bool) -> int:
+    """Say all that is wrong in an app file; ask no hub.
+
+    FILE may be - for standard input.
+    """
+    found = read(file)
+    if json_:
+        as_json(checked(found, file))
+    elif isinstance(found, Faults):
+        raise faulty(found, "use")
+    else:
+        names = [app.name for app in found.apps]
+        say(f"{file}: {count(len(names), 'app')}, no fault: {listed(names)}")
+    return EXIT_FAILED if isinstance(found, Faults) else 0
+
+
+def checked(found: Parsed | Faults, file: str) -> Checked:
+    """The result as data."""
+    if isinstance(found, Parsed):
+        return Checked(file, tuple(app.name for app in found.apps))
+    keys = ("line", "field", "found", "expected", "hint")
+    return Checked(file, faults=tuple({key: getattr(one, key) for key in keys} for one in found.faults))
+
+
+def read(file: str) -> Parsed | Faults:
+    """The apps in `file` (`-`: standard input), or its faults. Raises CliError where it cannot be read."""
+    try:
+        with click.open_file(file, "rb") as opened:
+            # One byte more than is allowed is enough to know that there is too much.
+            return parse(opened.read(TEXT_MAX + 1), file)
+    except OSError as error:
+        raise CliError(f"cannot read {file}: {error.strerror or error}") from error
+
+
+def faulty(found: Faults, what: str) -> CliError:
+    """All faults as one error: the hub was not asked."""
+    summary = f"cannot {what} {found.name}: {count(len(found.faults), 'fault')}"
+    return CliError(f"{summary}\n{format_faults(found)}", "nothing was sent to the hub", EXIT_FAILED)
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of app files, for editors."""
+    as_json(json_schema())

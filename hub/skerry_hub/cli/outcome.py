@@ -1,0 +1,107 @@
+"""What comes after a change: showing it, refusals, and waiting until the apps are as wanted. The edge of `progress`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+import click
+from msgspec import Struct
+
+from ..api.views import AppView, ApplyView
+from .client import BrokenOff, Client
+from .errors import EXIT_REFUSED, CliError
+from .options import Duration, F, options
+from .preview import lines, wanted_of
+from .progress import Seen, Wanted, ended, ending, exit_code, judge_all, news
+from .show import as_json, safe, say
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0  # seconds between two looks: a lab is fast, a region is not
+
+wait_options: Callable[[F], F] = options(
+    click.option("--wait/--no-wait", default=True, help="Wait until the apps run (the default), or don't."),
+    click.option("--timeout", type=Duration(), default="5m", show_default=True, metavar="DUR", help="Wait so long."),
+)
+
+
+class Settled(Struct, frozen=True, omit_defaults=True):
+    """What --json prints of a change: what the hub did, and how each app stood when the wait ended."""
+
+    applied: ApplyView
+    apps: dict[str, dict[str, str]] = {}  # noqa: RUF012 - msgspec copies it
+    waited_ms: int = 0
+
+
+def refuse(view: ApplyView, what: str, json_: bool) -> None:
+    """Raises CliError where the hub refused; nothing was changed then."""
+    if not view.refusals:
+        return
+    if json_:
+        as_json(view)
+    text = "\n".join(f"  {refusal}" for refusal in view.refusals)
+    raise CliError(f"cannot {what}, and changed nothing:\n{text}", code=EXIT_REFUSED)
+
+
+def settled(hub: Client, done: ApplyView, what: str, wait: bool, timeout_ms: int, json_: bool) -> int:
+    """Shows what a change did and waits for it; the exit code."""
+    refuse(done, what, json_)
+    if not json_:
+        for line in lines(done):
+            say(line)
+    wanted = wanted_of(done)
+    if not wait or not wanted:
+        if json_:
+            as_json(Settled(done))
+        return 0
+    began = time.monotonic()
+    seen = _awaited(hub, wanted, began + timeout_ms / 1000, _teller(json_))
+    waited = int((time.monotonic() - began) * 1000)
+    if json_:
+        words = {name: {"state": one.state.value, "text": one.text} for name, one in seen.items()}
+        as_json(Settled(done, words, waited))
+    else:
+        _say_ending(seen, waited)
+    return exit_code(seen)
+
+
+def _teller(json_: bool) -> Callable[[str], None]:
+    """Where progress goes: to people. With --json only to a terminal, beside the document."""
+    if not json_:
+        return say
+    return (lambda text: click.echo(safe(text), err=True)) if sys.stderr.isatty() else lambda _: None
+
+
+def _awaited(
+    hub: Client, wanted: tuple[Wanted, ...], deadline: float, tell: Callable[[str], None]
+) -> dict[str, Seen]:
+    """Looks until nothing is left to wait for, or the deadline (by time.monotonic) is there."""
+    seen: dict[str, Seen] = {}
+    pause = FIRST_PAUSE
+    while True:
+        now = judge_all(wanted, _look(hub))
+        for line in news(seen, now):
+            tell(line)
+        seen = now
+        left = deadline - time.monotonic()
+        if ended(seen) or left <= 0:
+            return seen
+        time.sleep(min(pause, left))
+        pause = min(pause * 1.3, LONGEST_PAUSE)
+
+
+def _look(hub: Client) -> dict[str, AppView]:
+    try:
+        found = hub.get(tuple[AppView, ...], "/api/apps")
+    except BrokenOff:
+        found = hub.get(tuple[AppView, ...], "/api/apps")
+    return {app.name: app for app in found}
+
+
+def _say_ending(seen: dict[str, Seen], waited_ms: int) -> None:
+    for line in ending(seen):
+        say(line)
+    if exit_code(seen) == 0:
+        say(f"all as wanted after {waited_ms / 1000:.1f} s")
+    elif not ended(seen):
+        say(f"waited {waited_ms / 1000:.0f} s")

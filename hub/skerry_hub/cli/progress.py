@@ -1,0 +1,96 @@
+"""Whether the apps that were changed are as wanted yet: a pure function of what was wanted and what is seen.
+
+No clock and no hub in here: `outcome` asks, waits and prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ..api.views import AppView
+from .errors import EXIT_FAILED, EXIT_PENDING
+
+
+class State(StrEnum):
+    """How one app's way to what was wanted stands. All but PENDING end the wait for it."""
+
+    PENDING = "pending"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An app that was changed, at the revision that the change made; `removed`: it is to be gone."""
+
+    name: str
+    revision: int
+    removed: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The verdict on one app, with a line that says it."""
+
+    state: State
+    text: str
+
+
+def judge(wanted: Wanted, app: AppView | None) -> Seen:
+    """How far `app` (None: the hub has no such app) is from what was wanted."""
+    if app is None or app.state == "removed":
+        return _gone(wanted)
+    if app.revision > wanted.revision:
+        by = f" by {app.changer}" if app.changer else ""
+        return Seen(State.FAILED, f"revision {app.revision}{by} took its place")
+    if app.revision < wanted.revision:
+        return Seen(State.PENDING, f"revision {app.revision}, revision {wanted.revision} is to come")
+    if wanted.removed:
+        return Seen(State.PENDING, f"{app.placed} still there")
+    text = f"{app.healthy} of {app.wanted} healthy"
+    if app.headline and app.state != "healthy":
+        text += f": {app.headline}"
+    if app.state == "healthy":
+        return Seen(State.DONE, text)
+    return Seen(State.FAILED if app.state == "failed" else State.PENDING, text)
+
+
+def _gone(wanted: Wanted) -> Seen:
+    return Seen(State.DONE, "removed") if wanted.removed else Seen(State.FAILED, "somebody removed it meanwhile")
+
+
+def judge_all(wanted: tuple[Wanted, ...], apps: Mapping[str, AppView]) -> dict[str, Seen]:
+    """The verdict on each app, by name."""
+    return {one.name: judge(one, apps.get(one.name)) for one in wanted}
+
+
+def news(before: Mapping[str, Seen], after: Mapping[str, Seen]) -> Iterator[str]:
+    """A line for each app whose verdict is another than before."""
+    width = max(map(len, after), default=0)
+    for name, seen in after.items():
+        if before.get(name) != seen:
+            yield f"  {name.ljust(width)}  {seen.text}"
+
+
+def ended(seen: Mapping[str, Seen]) -> bool:
+    """Whether there is nothing left to wait for."""
+    return all(one.state is not State.PENDING for one in seen.values())
+
+
+def exit_code(seen: Mapping[str, Seen]) -> int:
+    """What the command ends with: a failure outweighs what is not there in time."""
+    states = {one.state for one in seen.values()}
+    if State.FAILED in states:
+        return EXIT_FAILED
+    return EXIT_PENDING if State.PENDING in states else 0
+
+
+def ending(seen: Mapping[str, Seen]) -> Iterator[str]:
+    """What to look at, for each app that is not as wanted."""
+    for name, one in seen.items():
+        if one.state is State.FAILED:
+            yield f"{name} failed: 'skerry why {name}' says more, 'skerry rollback {name}' goes back"
+        elif one.state is State.PENDING:
+            yield f"{name} is not there yet, and goes on by itself: 'skerry why {name}' says what it waits for"
