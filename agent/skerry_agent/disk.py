@@ -1,63 +1,51 @@
 """The agent's state under /var/lib/skerry: what it accepted, what it applied, and what it must not forget.
 
-Owns the layout, the two pointers and what may be collected. A pointer names an assignment by version and digest and is
-switched by one rename, after everything it leads to is on disk. Every reader is total: what is damaged comes back as
+Owns the layout, what was accepted and applied, and what may be collected. `accepted` names an assignment by version and
+digest and is switched by one rename, after the assignment is on disk; `applied` is the pair and all that was rendered
+for what the units were switched to, switched the same way. Every reader is total: what is damaged comes back as
 `Damaged`, never as an exception and never as an older assignment. One process writes at a time: see `locked`.
 
-    identity/                                keys, by join alone
-    generations/<serial>-<epoch>-<generation>/envelope      an assignment's signed bytes, as received
-    generations/<serial>-<epoch>-<generation>/manifest-<n>  what was rendered for it
-    accepted, applied                        the pointers, each with a twin
-    delegation, overrides, revisions, ...    sealed records, each with a twin
+    identity/                                           keys, by join alone
+    generations/<serial>-<epoch>-<generation>/envelope  an assignment's signed bytes, as received
+    accepted, applied                                   each with a twin
+    delegation, overrides, revisions, ...               sealed records, each with a twin
     artifacts/<sha256>/, outbox/, instances/
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
+
 from skerry_protocol.codec import WireError, decode
 from skerry_protocol.messages import Assignment, Issued, Version
 from skerry_protocol.signing import Envelope, digest
 
 from . import sealed
 from .files import REAL, DiskError, Files, make_folder, remove_folder, sweep, write_atomic
-from .manifest import Manifest
 from .sealed import Damaged
+from .target import State
 
-__all__ = ["STATE", "Damaged", "DiskError", "Kept", "Pointer", "StateDir", "Which", "write_atomic"]
+__all__ = ["STATE", "Damaged", "DiskError", "Kept", "StateDir", "write_atomic"]
 
 STATE = Path("/var/lib/skerry")
 FOLDERS = {"identity": 0o700, "generations": 0o700, "outbox": 0o700, "instances": 0o700, "artifacts": 0o755}
+ACCEPTED = "accepted"
+APPLIED = "applied"
+EVER = "accepted.ever"  # there since the first acceptance, so that losing `accepted` is noticed
 DAMAGED = "stored assignment damaged"
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-class Which(StrEnum):
-    """The two pointers."""
-
-    ACCEPTED = "accepted"
-    APPLIED = "applied"
-
-
-class Pointer(Struct, frozen=True, omit_defaults=True):
-    """Where a pointer leads: an assignment, and the digest of the manifest that was written out for it."""
-
-    issued: Issued
-    manifest: bytes | None = None
-
-
 class Kept(Struct, frozen=True):
-    """An assignment read back, its digest checked against the pointer. `lame`: a copy of the pointer wants mending."""
+    """An assignment read back, its digest checked. `lame` says which copy of `accepted` wants to be written anew."""
 
     issued: Issued
     envelope: Envelope
@@ -99,50 +87,42 @@ class StateDir:
     # Assignments
 
     def accept(self, issued: Issued, envelope: bytes) -> None:
-        """Persist an assignment (the bytes of its Envelope as received) and point `accepted` at it."""
-        self._keep(issued, envelope)
-        self._point(Which.ACCEPTED, Pointer(issued))
+        """Persist an assignment (the bytes of its Envelope as received) and make it the accepted one."""
+        folder = self._folder(issued.version)
+        make_folder(folder, 0o700, self._files)
+        if sealed.read(folder / "envelope") != envelope:
+            sealed.write(folder / "envelope", envelope, self._files)
+        self.save(ACCEPTED, issued)
+        if not (self.root / EVER).exists():
+            write_atomic(self.root / EVER, b"", 0o600, self._files)
 
-    def apply(self, issued: Issued, manifest: Manifest) -> None:
-        """Note that the units were switched to `issued`, as `manifest` has it. Its envelope must be kept already."""
-        data = sealed.bytes_of(manifest)
-        name = hashlib.sha256(data).digest()
-        sealed.write(self._manifest_path(issued, name), data, self._files)
-        self._point(Which.APPLIED, Pointer(issued, name))
-
-    def pointer(self, which: Which) -> Pointer | Damaged | None:
-        """Where it leads; None on a node that never had one."""
-        found = self._twice(which.value)
-        if found is None and which is Which.ACCEPTED and self._generations():
+    def accepted_pair(self) -> Issued | Damaged | None:
+        """Which assignment was accepted last, also where its bytes are damaged; None on a node that never did."""
+        found = self._twice(ACCEPTED)
+        if found is None and (self.root / EVER).exists():
             return Damaged(f"{DAMAGED}: both copies of 'accepted' are gone")
-        if not isinstance(found, sealed.Twice):
-            return _damaged(found)
-        return _damaged(sealed.message(Pointer, found.data, which.value))
+        issued = sealed.message(Issued, found.data if isinstance(found, sealed.Twice) else found, ACCEPTED)
+        return _named(issued)
 
-    def load(self, which: Which) -> Kept | Damaged | None:
-        """The assignment that the pointer leads to, whole; else why not."""
-        pointer = self.pointer(which)
-        if not isinstance(pointer, Pointer):
-            return pointer
-        path = self._folder(pointer.issued.version) / "envelope"
+    def accepted(self) -> Kept | Damaged | None:
+        """The assignment that was accepted last, whole; never another one in its place."""
+        issued = self.accepted_pair()
+        if not isinstance(issued, Issued):
+            return issued
+        path = self._folder(issued.version) / "envelope"
         raw = sealed.read(path)
         if not isinstance(raw, bytes):
             return Damaged(f"{DAMAGED}: {raw.text if raw else f'{path} is gone'}")
-        found = self._twice(which.value)
-        return _opened(pointer.issued, raw, found.lame if isinstance(found, sealed.Twice) else "")
+        found = self._twice(ACCEPTED)
+        return _opened(issued, raw, found.lame if isinstance(found, sealed.Twice) else "")
 
-    def manifest(self) -> Manifest | Damaged | None:
-        """What was written out for the applied assignment."""
-        pointer = self.pointer(Which.APPLIED)
-        if not isinstance(pointer, Pointer):
-            return pointer
-        if pointer.manifest is None:
-            return None
-        path = self._manifest_path(pointer.issued, pointer.manifest)
-        raw = sealed.read(path)
-        if raw is None or (isinstance(raw, bytes) and hashlib.sha256(raw).digest() != pointer.manifest):
-            return Damaged(f"{DAMAGED}: {path} is gone or not the one that was applied")
-        return _damaged(sealed.message(Manifest, raw, str(path)))
+    def apply(self, state: State) -> None:
+        """Note what the units were switched to."""
+        self.save(APPLIED, state)
+
+    def applied(self) -> State | Damaged | None:
+        """What the units were switched to; None on a node that never switched anything."""
+        return _named(self.saved(APPLIED, State))
 
     # Records
 
@@ -178,12 +158,11 @@ class StateDir:
 
     def _kept_generations(self, last: int) -> list[tuple[Version, Assignment]] | None:
         versions = set(sorted(self._generations())[-last:])
-        for which in Which:
-            pointer = self.pointer(which)
-            if isinstance(pointer, Damaged):
-                return None
-            if pointer is not None:
-                versions.add(pointer.issued.version)
+        accepted, applied = self.accepted_pair(), self.applied()
+        if isinstance(accepted, Damaged) or isinstance(applied, Damaged):
+            return None
+        pairs = (accepted, applied.issued if applied else None)
+        versions |= {issued.version for issued in pairs if issued is not None}
         found = []
         for version in sorted(versions):
             raw = sealed.read(self._folder(version) / "envelope")
@@ -214,18 +193,6 @@ class StateDir:
     def _folder(self, version: Version) -> Path:
         return self.root / "generations" / f"{version.serial}-{version.epoch}-{version.generation}"
 
-    def _manifest_path(self, issued: Issued, name: bytes) -> Path:
-        return self._folder(issued.version) / f"manifest-{name.hex()[:16]}"
-
-    def _keep(self, issued: Issued, envelope: bytes) -> None:
-        folder = self._folder(issued.version)
-        make_folder(folder, 0o700, self._files)
-        if sealed.read(folder / "envelope") != envelope:
-            sealed.write(folder / "envelope", envelope, self._files)
-
-    def _point(self, which: Which, pointer: Pointer) -> None:
-        sealed.write_twice(self.root / which.value, sealed.bytes_of(pointer), self._files)
-
     def _twice(self, name: str) -> sealed.Twice | Damaged | None:
         return sealed.read_twice(self.root / name)
 
@@ -247,7 +214,7 @@ def _opened(issued: Issued | None, raw: bytes, lame: str) -> Kept | Damaged:
     return Kept(own, envelope, assignment, lame)
 
 
-def _damaged(found: T | Damaged | None) -> T | Damaged | None:
+def _named(found: T | Damaged | None) -> T | Damaged | None:
     if isinstance(found, Damaged) and not found.text.startswith(DAMAGED):
         return Damaged(f"{DAMAGED}: {found.text}")
     return found

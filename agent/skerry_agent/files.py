@@ -78,7 +78,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, files: Files = REAL
         files.rename(temporary, path)
         files.sync(path.parent)
     except OSError as error:
-        raise _explained(f"cannot write {path}", error) from error
+        raise explained(f"cannot write {path}", error) from error
 
 
 def link_atomic(path: Path, target: str, files: Files = REAL) -> None:
@@ -90,7 +90,7 @@ def link_atomic(path: Path, target: str, files: Files = REAL) -> None:
         files.rename(temporary, path)
         files.sync(path.parent)
     except OSError as error:
-        raise _explained(f"cannot link {path}", error) from error
+        raise explained(f"cannot link {path}", error) from error
 
 
 def make_folder(folder: Path, mode: int = 0o755, files: Files = REAL) -> None:
@@ -101,7 +101,7 @@ def make_folder(folder: Path, mode: int = 0o755, files: Files = REAL) -> None:
         files.mkdir(folder, mode)
         files.sync(folder.parent)
     except OSError as error:
-        raise _explained(f"cannot make {folder}", error) from error
+        raise explained(f"cannot make {folder}", error) from error
 
 
 def remove(path: Path, files: Files = REAL) -> None:
@@ -111,7 +111,7 @@ def remove(path: Path, files: Files = REAL) -> None:
         if path.parent.is_dir():
             files.sync(path.parent)
     except OSError as error:
-        raise _explained(f"cannot remove {path}", error) from error
+        raise explained(f"cannot remove {path}", error) from error
 
 
 def remove_folder(folder: Path, files: Files = REAL) -> None:
@@ -124,7 +124,7 @@ def remove_folder(folder: Path, files: Files = REAL) -> None:
             files.sync(folder.parent)
         files.rmtree(doomed)
     except OSError as error:
-        raise _explained(f"cannot remove {folder}", error) from error
+        raise explained(f"cannot remove {folder}", error) from error
 
 
 def sweep(folder: Path, files: Files = REAL) -> None:
@@ -139,7 +139,8 @@ def sweep(folder: Path, files: Files = REAL) -> None:
             continue
 
 
-def _explained(what: str, error: OSError) -> DiskError:
+def explained(what: str, error: OSError) -> DiskError:
+    """`what` did not work: with the reason, and what to do where that is known."""
     hints = {
         errno.ENOSPC: "make room on the disk; nothing was switched",
         errno.EDQUOT: "raise the quota; nothing was switched",

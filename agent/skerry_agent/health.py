@@ -17,6 +17,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from msgspec import Struct, structs
+
 from skerry_protocol.app import App
 
 SETTLED_MS = 1_000

@@ -50,7 +50,7 @@ class Identity(Struct, frozen=True):
 
 
 def machine_key(state: Path, *, fresh: bool = False) -> bytes:
-    """The machine's private key (raw), made where there is none, or anew if `fresh`. Raises DiskError, IdentityError."""
+    """The machine's raw private key; made if there is none, or anew if `fresh`. Raises DiskError, IdentityError."""
     path = state / FOLDER / KEY_FILE
     if not fresh and (key := read_key(state)) is not None:
         return key

@@ -92,3 +92,12 @@ def grant(length_ms: int, after_startup_ms: int, opens: bool) -> str:
             ),
         )
     )
+
+
+def after_startup_ms(deadline_ms: int, boottime_ms: int, monotonic_ms: int, startup_ms: int) -> int:
+    """The deadline (CLOCK_BOOTTIME) for `grant`: `boottime_ms` and `monotonic_ms` are read now, together.
+
+    `startup_ms` is the manager's UserspaceTimestampMonotonic. Fenced units are down before sleep, so the two clocks run
+    alike until the deadline.
+    """
+    return deadline_ms - boottime_ms + monotonic_ms - startup_ms

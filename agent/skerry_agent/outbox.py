@@ -9,6 +9,7 @@ beyond the bound are, oldest first, and the number dropped is said.
 from __future__ import annotations
 
 from msgspec import Struct, structs
+
 from skerry_protocol.ids import InstanceId
 from skerry_protocol.messages import Entry, Event, ReportBatch, Step, StepName
 

@@ -123,6 +123,8 @@ class _Planner:
 
     def __init__(self, applied: State, target: Target, observed: Observed, artifacts: frozenset[str]) -> None:
         self.applied, self.target, self.seen, self.artifacts = applied, target, observed, artifacts
+        # What will be so once the actions planned up to here are done.
+        self.files, self.links, self.active = dict(observed.files), set(observed.links), set(observed.active)
         self.waiting: list[Waiting] = []
         self.fetches: dict[str, Artifact] = {}
         self.blocked = False
@@ -191,50 +193,61 @@ class _Planner:
         """Disabled first, so that a reboot in between does not bring it back."""
         name, old = one.instance.id, one.rendered
         still = {unit for other in (*self.go, *self.kept) for unit in other.rendered.units}
-        found = self._unlink(name, old)
-        for unit in sorted(old.units, key=lambda unit: (unit != old.starts, unit)):
-            if unit in self.seen.active or unit in self.seen.loaded:
-                found.append(StopUnit(name, unit))
-        found += [
-            RemoveUnit(name, unit)
-            for unit in sorted(old.units)
-            if unit in self.seen.files and unit not in still
-        ]
-        if name not in self.target.idle:
-            found.append(RemoveInstance(name))
-        return found
+        found = self._unlink(name, old) + self._stops(name, old)
+        found += self._drops(name, sorted(set(old.units) - still))
+        return found if name in self.target.idle else [*found, RemoveInstance(name)]
 
     def _unlink(self, name: InstanceId, old: Rendered) -> list[Action]:
-        linked = (old.wanted_by, old.starts) in self.seen.links
-        return [DisableUnit(name, old.starts, old.wanted_by)] if linked else []
+        link = (old.wanted_by, old.starts)
+        if link not in self.links:
+            return []
+        self.links.discard(link)
+        return [DisableUnit(name, old.starts, old.wanted_by)]
+
+    def _stops(self, name: InstanceId, old: Rendered) -> list[Action]:
+        """A timer goes first, so that it does not start what was just stopped.
+
+        What seems to be down is stopped as well where a timer or a lease could start it before the plan gets there.
+        """
+        units = sorted(old.units, key=lambda unit: (unit != old.starts, unit))
+        known = self.seen.loaded | self.active
+        return [StopUnit(name, unit) for unit in units if old.lease is not None or unit in known]
+
+    def _drops(self, name: InstanceId | None, units: list[str]) -> list[Action]:
+        found: list[Action] = [RemoveUnit(name, unit) for unit in units if unit in self.files]
+        self.files = {unit: text for unit, text in self.files.items() if unit not in units}
+        return found
+
+    def _texts(self, name: InstanceId | None, texts: dict[str, str]) -> list[Action]:
+        found: list[Action] = [
+            WriteUnit(name, unit, text)
+            for unit, text in sorted(texts.items())
+            if self.files.get(unit) != text
+        ]
+        self.files |= texts
+        return found
 
     def _lengths(self, instances: list[Running]) -> set[int]:
         return {one.rendered.lease.length_ms for one in instances if one.rendered.lease}
 
     def _write_shared(self) -> list[Action]:
-        return [
-            WriteUnit(None, name, text)
-            for length in sorted(self._lengths(self.go))
-            for name, text in shared(length).items()
-            if self.seen.files.get(name) != text
-        ]
+        lengths = sorted(self._lengths(self.go))
+        return [action for length in lengths for action in self._texts(None, shared(length))]
 
     def _write(self, one: Running) -> list[Action]:
         name, old, new = one.instance.id, self._old(one), one.rendered
-        found = _tree(one, self.seen) + _files(one, self.seen)
-        if old is None or old == new:
-            return found
-        if (old.starts, old.wanted_by) != (new.starts, new.wanted_by):
-            found += self._unlink(name, old)
-        if old.starts != new.starts:
-            found += [StopUnit(name, unit) for unit in sorted(old.units, key=lambda unit: unit != old.starts)]
-            found += [RemoveUnit(name, unit) for unit in sorted(set(old.units) - set(new.units))]
-        return found + self._live(name, old, new)
+        found: list[Action] = []
+        if old is not None and (old.starts, old.wanted_by) != (new.starts, new.wanted_by):
+            # Stopped before its files say otherwise: what systemd reads then would no longer end it with its old lease.
+            found += self._unlink(name, old) + self._stops(name, old)
+            found += self._drops(name, sorted(set(old.units) - set(new.units)))
+        found += _tree(one, self.seen) + self._texts(name, new.units)
+        return found if old is None else found + self._live(name, old, new)
 
     def _live(self, name: InstanceId, old: Rendered, new: Rendered) -> list[Action]:
         """SetUnitProperties where nothing else changed: no restart, and no drop-in that would outlive it."""
         changed = {key: value for key, value in new.properties.items() if old.properties.get(key) != value}
-        if not changed or old.restart_key != new.restart_key or new.service not in self.seen.active:
+        if not changed or old.restart_key != new.restart_key or new.service not in self.active:
             return []
         return [SetProperties(name, new.service, changed), DropProperties(name, new.service)]
 
@@ -251,7 +264,8 @@ class _Planner:
         found: list[Action] = []
         if new.lease is not None and self._old(one) != new:
             found.append(CheckStop(name, new.service, new.lease.stop_ms))
-        if (new.wanted_by, new.starts) not in self.seen.links:
+        if (new.wanted_by, new.starts) not in self.links:
+            self.links.add((new.wanted_by, new.starts))
             found.append(EnableUnit(name, new.starts, new.wanted_by))
         return found
 
@@ -268,7 +282,7 @@ class _Planner:
             found.append(SwitchTree(name, new.tree_name))
         open_now = new.lease is None or new.wanted_by in self.seen.active
         leased = new.lease is not None
-        if open_now and (old is None or old.starts != new.starts):
+        if open_now and (old is None or (old.starts, old.wanted_by) != (new.starts, new.wanted_by)):
             found.append(StartUnit(name, new.starts, leased))
         elif open_now and old is not None and self._must_restart(old, new):
             found.append(RestartUnit(name, new.starts, leased))
@@ -278,7 +292,7 @@ class _Planner:
         """A scheduled app's run is not cut short: the next one is the new revision."""
         if new.starts != new.service:
             return old.units[old.starts] != new.units[new.starts]
-        return old.restart_key != new.restart_key or old.wanted_by != new.wanted_by
+        return old.restart_key != new.restart_key
 
     def _unfit(self) -> list[Action]:
         """A fenced copy whose stop timeout somebody made longer must not live on under its lease."""
@@ -293,7 +307,7 @@ class _Planner:
                 Waiting(name, StepName.STARTED, StepState.HELD, f"{reason} (systemctl revert)")
             )
             found += self._unlink(name, new)
-            found += [StopUnit(name, unit) for unit in sorted(new.units) if unit in self.seen.active]
+            found += self._stops(name, new) if self.active & set(new.units) else []
         return found
 
     def _unused_leases(self) -> list[Action]:
@@ -302,8 +316,8 @@ class _Planner:
         found: list[Action] = []
         for length in sorted(before - self._lengths([*self.go, *self.kept])):
             names = [target_name(length), end_name(length)]
-            found += [StopUnit(None, name) for name in names if name in self.seen.active]
-            found += [RemoveUnit(None, name) for name in names if name in self.seen.files]
+            found += [StopUnit(None, name) for name in names if name in self.active]
+            found += self._drops(None, names)
         return found
 
     def _settle_removed(self) -> list[Action]:

@@ -18,7 +18,7 @@ from skerry_protocol.app import App, Restart
 from skerry_protocol.ids import instance_name
 from skerry_protocol.lease import Lease
 from skerry_protocol.messages import Instance
-from skerry_protocol.sandbox import Word, asked
+from skerry_protocol.sandbox import Kind, Word, asked
 
 from . import sandbox
 from .leaseunits import target_name
@@ -118,7 +118,7 @@ def _misfits(app: App, node: NodeFacts) -> Iterator[str]:
         yield f"{app.name} runs {app.run[0]}, a path inside of an artifact, but has none"
     for name, volume in app.volumes.items():
         if any(volume.path == root or volume.path.startswith(root + "/") for root in NO_VOLUMES):
-            yield f"volume {name} cannot be shown at {volume.path}: that hides a part of the system (choose another path)"
+            yield f"volume {name} cannot be shown at {volume.path}: that hides a part of the system"
     for name in app.files:
         if FILE_NAME.fullmatch(name) is None or len(name) > 200:
             yield f"{name!r} is no name for a file: expected plain characters, no part that starts with a dot"
@@ -197,7 +197,7 @@ def _service(
         *_process(app, current),
         ("Slice", f"skerry-lease_{instance.lease.length_ms}.slice" if instance.lease else "skerry.slice"),
         *_limits(app),
-        *_mounts(instance, app, current),
+        *_mounts(instance, app, words, current),
         *sandbox.lines(words),
     )
     install = () if app.schedule else _install(instance)
@@ -281,7 +281,7 @@ def _properties(app: App) -> dict[str, int]:
     return {name: UNLIMITED if value is None else value for name, value in values.items()}
 
 
-def _mounts(instance: Instance, app: App, current: str) -> Iterator[Line]:
+def _mounts(instance: Instance, app: App, words: tuple[Word, ...], current: str) -> Iterator[Line]:
     """The instance sees its artifact, files and volumes, and nothing else of /run/skerry and /var/lib/skerry.
 
     systemd makes the volumes' folders, gives them to the instance's user, and keeps them under /var/lib/private.
@@ -292,7 +292,7 @@ def _mounts(instance: Instance, app: App, current: str) -> Iterator[Line]:
     if app.files:
         yield "BindReadOnlyPaths", f"{current}/files:{FILES_ROOT}"
     base = f"{VOLUMES}/{instance_name(instance.app, instance.number)}"
-    root = "/var/lib" if app.user else "/var/lib/private"
+    root = "/var/lib" if any(word.kind is Kind.USER for word in words) else "/var/lib/private"
     for name in sorted(app.volumes):
         yield "StateDirectory", f"{base}/{name}"
         yield "BindPaths", f"{root}/{base}/{name}:{plain_path(app.volumes[name].path)}"

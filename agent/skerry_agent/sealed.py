@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
+
 from skerry_protocol.codec import WireError, decode, encode
 
 from .files import REAL, Files, write_atomic

@@ -17,7 +17,7 @@ from .overrides import effective_revision, still_hold
 from .policy import Policy
 from .render import NodeFacts, NotAllowed, Paths, Rendered, render, service_name
 
-# Per instance, the last two distinct revisions that it ran here, newest run first: enough to go back without a download.
+# Per instance, the last two distinct revisions that it ran here, newest run first: to go back without a download.
 Kept = Mapping[InstanceId, tuple[AppRevision, ...]]
 KEPT = 2
 

@@ -48,13 +48,13 @@ async def always(_node: NodeId, _held: bytes) -> bool:
 class Handlers:
     """What the bus asks of the rest of the hub.
 
-    `on_beat(node, beat, now_ms)` answers from memory, without waiting; None leaves the beat unanswered. `on_report`
-    returns after its commit. `nodes` are all that may have an assignment; `revoked` are all machine keys (raw public)
+    `on_beat(node, beat, now_ms)` answers from memory, or with something to wait for; None leaves it unanswered.
+    `on_report` returns after its commit. `nodes` are all that may have an assignment; `revoked` are all machine keys (raw public)
     that were ever removed; both are read on each connection. `servers` may wait until there is one.
     """
 
     servers: Callable[[], Awaitable[Sequence[str]]]
-    on_beat: Callable[[NodeId, Beat, int], BeatReply | None]
+    on_beat: Callable[[NodeId, Beat, int], BeatReply | Awaitable[BeatReply | None] | None]
     on_report: reports.OnReport
     newest: Newest
     nodes: Callable[[], Awaitable[Collection[NodeId]]]
@@ -80,6 +80,7 @@ class HubBus:
         self._tls = tls
         self._do = handlers
         self._client: Client | None = None
+        self._later: set[asyncio.Task[None]] = set()
         self._jitter = random.SystemRandom()
 
     async def run(self) -> None:
@@ -177,10 +178,26 @@ class HubBus:
             self.rejects.add(node, "beat that could not be answered", f"{type(error).__name__}: {error}")
             log.debug("a beat of %s failed", node, exc_info=True)
             return
+        if reply is None or isinstance(reply, BeatReply):
+            await self._respond(message, reply)
+            return
+        # Something must be committed first: other nodes' beats do not wait for it.
+        task = asyncio.create_task(self._respond_later(node, message, reply))
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
+    async def _respond_later(self, node: NodeId, message: Msg, reply: Awaitable[BeatReply | None]) -> None:
+        try:
+            await self._respond(message, await reply)
+        except Exception as error:  # the node beats again
+            self.rejects.add(node, "beat that could not be answered", f"{type(error).__name__}: {error}")
+            log.debug("a beat of %s failed", node, exc_info=True)
+
+    async def _respond(self, message: Msg, reply: BeatReply | None) -> None:
         if reply is not None:
             await message.respond(encode(reply))
 
-    def _answer(self, node: NodeId, message: Msg) -> BeatReply | None:
+    def _answer(self, node: NodeId, message: Msg) -> BeatReply | Awaitable[BeatReply | None] | None:
         """Raises WireError where the message is no beat of that node, or asks for the answer elsewhere."""
         if NODE_ID.fullmatch(node) is None:
             raise WireError("the subject names no node")

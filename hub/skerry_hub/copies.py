@@ -21,10 +21,14 @@ from .model import AppRow, NodeRow, NodeState, Placement, Waiting
 
 @dataclass(frozen=True)
 class Situation:
-    """What is known of nodes and copies. `lost`: (node, lost_after) silent now; `back`: or back for a short time."""
+    """What is known of nodes and copies.
+
+    `lost`: nodes that are silent now, with the longest lost_after (ms) that this has lasted for. `back`: (node,
+    lost_after) that are silent, or back for less than ten times as long.
+    """
 
     nodes: Mapping[NodeId, NodeRow]
-    lost: frozenset[tuple[NodeId, int]]
+    lost: Mapping[NodeId, int]
     back: frozenset[tuple[NodeId, int]]
     healthy: frozenset[InstanceId]
     applied_newest: frozenset[NodeId]
@@ -79,7 +83,7 @@ class Copies:
     def _lost(self, placement: Placement) -> bool:
         """Whether its node has been silent for the app's lost_after. Best-effort copies are never lost."""
         app = self.row.app
-        return bool(app and app.ha and (placement.node, app.ha.lost_after_ms) in self.situation.lost)
+        return bool(app and app.ha and self.situation.lost.get(placement.node, 0) >= app.ha.lost_after_ms)
 
     def _draining(self, placement: Placement) -> bool:
         return self._node(placement).state is NodeState.DRAINING

@@ -39,7 +39,7 @@ class Graph:
         self.steps = _ordered(steps, self.owners)
 
     def run(self, view: Fields, context: object) -> dict[str, object]:
-        """Runs all steps on `view`, the last commit; returns the new values. Raises BadGraph for an undeclared write."""
+        """Runs all steps on `view`, the last commit; gives the new values. Raises BadGraph for an undeclared write."""
         written: dict[str, object] = {}
         for step in self.steps:
             made = step.run(self._shown(step, view, written), context)

@@ -6,13 +6,35 @@ Order of calls: `Hub.open`, `start`, then what the API and the bus ask for, then
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
+from sqlalchemy import select
+
+from skerry_protocol.ids import NodeId
+
+from .bus import BusError, Handlers
+from .hearing import Hearing
 from .identity import Identity
+from .intake import Intake
 from .leader import take_lead
-from .model import Mesh
+from .loops import Outcome, State
+from .maintenance import Maintenance
+from .model import AssignmentRow, Mesh, NodeRow
+from .natsconfig import Listen
+from .natsedge import Nats, accounts_of
+from .operators import forget_node
+from .reconcile import Reconciler
+from .resume import may_replace
 from .store import Store, StoreError, rows
+from .store import schema as s
+
+LOG = logging.getLogger(__name__)
+NATS_PORT = 4222
 
 
 @dataclass(frozen=True)
@@ -23,19 +45,38 @@ class Settings:
     port: int
     nats: str | None = None
     advertise: tuple[str, ...] = ()
+    nats_port: int = NATS_PORT
+    nats_program: Path | None = None
 
 
 class Hub:
     """What the parts of a hub share."""
 
-    def __init__(self, identity: Identity, settings: Settings, store: Store, mesh: Mesh, term: int) -> None:
+    def __init__(
+        self, identity: Identity, settings: Settings, store: Store, mesh: Mesh, term: int, intake: Intake
+    ) -> None:
         self.identity = identity
         self.settings = settings
         self.store = store
         self.mesh = mesh
         self.term = term
         self.port = settings.port
+        self.certificate = identity.certificate.read_text()
+        self.intake = intake
+        self.nats = Nats(
+            identity,
+            accounts_of(identity.data),
+            settings.nats,
+            Listen(settings.host, settings.nats_port),
+            settings.nats_program,
+        )
+        self.hearing = Hearing(store, intake, term)
+        self.reconciler = Reconciler(store, identity, self.hearing.add_to, self._publish, self._reconciled)
+        self.bus = self.nats.make_bus(self._handlers())
+        self.hearing.connect(self.reconciler.kick, self.bus, self.forget)
+        self.maintenance = Maintenance(store)
         self._events = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
         store.on_commit(self._committed)
 
     @classmethod
@@ -48,24 +89,102 @@ class Hub:
             if mesh is None:
                 raise StoreError(f"cannot open {store.path}: it is empty (make one with 'skerry-hub init')")
             term = await take_lead(store, secrets.token_hex(4))
+            return cls(identity, settings, store, mesh, term, await Intake.open(store))
         except BaseException:
             await store.close()
             raise
-        return cls(identity, settings, store, mesh, term)
 
     async def start(self, port: int) -> None:
         """Starts the loops. `port` is where the API will listen."""
         self.port = port
+        await self.hearing.begin()
+        await self.reconciler.once()
+        await self.nats.start(await self._revoked())
+        for work in (self.reconciler.run(), self.hearing.run()):
+            self._tasks.append(asyncio.create_task(work))
+        self.maintenance.start()
+
+    async def stop(self) -> None:
+        """Ends what `start` began and closes the store."""
+        self.maintenance.stop()
+        await self.nats.stop()
+        for task in reversed(self._tasks):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await self.store.close()
 
     def events_written(self) -> asyncio.Event:
         """Set when the next event is committed. Take it before looking for events, so that none is missed."""
         return self._events
 
+    def address_on(self, host: str) -> str:
+        """`host:port` of this hub's API; a port that `host` has stays."""
+        bare = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
+        return (
+            bare if bare.rpartition(":")[2].isdecimal() and not bare.endswith("]") else f"{bare}:{self.port}"
+        )
+
+    def addresses(self) -> tuple[str, ...]:
+        """Where machines reach this hub, as a join token names it."""
+        hosts = self.settings.advertise or (
+            ("localhost",) if self.settings.host in {"::", "0.0.0.0"} else (self.settings.host,)
+        )
+        return tuple(self.address_on(host) for host in hosts)
+
+    async def forget(self, node: NodeId, reason: str, changer: str = "hub") -> None:
+        """Forgets a node and throws its machine out of NATS, now or on the next connection."""
+        async with self.store.write() as tx:
+            row = await rows.node(tx, node)
+            if row is None:
+                return
+            await forget_node(tx, row, changer, reason)
+        await self.throw_out(row)
+
+    async def throw_out(self, row: NodeRow) -> None:
+        """Ends a forgotten machine's connection to NATS."""
+        try:
+            await self.bus.revoke(row.machine_key)
+        except BusError as error:
+            LOG.warning("%s (it is told on the next connection)", error)
+
+    def _handlers(self) -> Handlers:
+        return Handlers(
+            servers=self.nats.servers,
+            on_beat=self.hearing.on_beat,
+            on_report=self.intake.report,
+            newest=self._newest,
+            nodes=self._nodes,
+            revoked=self._revoked,
+            on_connected=self.hearing.gap,
+            may_replace=self._may_replace,
+        )
+
+    def _publish(self, nodes: list[NodeId]) -> None:
+        self.bus.publish(nodes)
+
+    def _reconciled(self, state: State, outcome: Outcome) -> None:
+        self.mesh = state.mesh
+        self.hearing.learn(state, outcome)
+
+    async def _newest(self, node: NodeId) -> AssignmentRow | None:
+        async with self.store.read() as view:
+            found = await rows.assignments(view, node, newest=1)
+        return found[-1] if found else None
+
+    async def _nodes(self) -> Collection[NodeId]:
+        async with self.store.read() as view:
+            return [row.id for row in await rows.nodes(view)]
+
+    async def _revoked(self) -> list[bytes]:
+        async with self.store.read() as view:
+            found = await view.rows(select(s.forgotten.c.doc))
+        return [rows.load(NodeRow, row[0]).machine_key for row in found]
+
+    async def _may_replace(self, node: NodeId, held: bytes) -> bool:
+        return await may_replace(self.store, self.identity, node, held)
+
     def _committed(self, tables: frozenset[str]) -> None:
         if "events" in tables:
             self._events.set()
             self._events = asyncio.Event()
-
-    async def stop(self) -> None:
-        """Ends what `start` began and closes the store."""
-        await self.store.close()

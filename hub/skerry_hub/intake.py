@@ -32,9 +32,13 @@ class Intake:
         async with store.read() as view:
             return cls(store, await rows.facts(view))
 
+    def is_new(self, node: NodeId, beat: Beat) -> bool:
+        """Whether the beat says something that is not stored."""
+        return self.facts.get(node) != _fact(node, beat)
+
     async def heard(self, node: NodeId, beat: Beat) -> bool:
         """Stores what is new in a beat; whether there was something. Raises nothing for a node that is unknown."""
-        fact = Fact(node, beat.accepted, beat.applied, beat.overrides, _short(beat.refused))
+        fact = _fact(node, beat)
         before = self.facts.get(node)
         if fact == before:
             return False
@@ -66,6 +70,10 @@ class Intake:
             for entry in fresh:
                 await _entry(tx, hand, node, row.name, entry)
             await hand.put(t, {"node": node, "outbox": batch.outbox, "seq": fresh[-1].seq})
+
+
+def _fact(node: NodeId, beat: Beat) -> Fact:
+    return Fact(node, beat.accepted, beat.applied, beat.overrides, _short(beat.refused))
 
 
 def _said(name: str, before: Fact | None, now: Fact) -> list[Happened]:

@@ -41,11 +41,13 @@ class State:
     issued: Mapping[NodeId, Sequence[AssignmentRow]]
     steps: Sequence[StepRow] = ()
     paused: frozenset[NodeId] = frozenset()
+    overwrites: Mapping[NodeId, bytes] = field(default_factory=dict)
+    holds: Mapping[NodeId, tuple[InstanceId, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What only this run knows. `fresh`: heard in the last 30 s; `freed`: claims that beats freed since the last run."""
+    """What only this run knows. `fresh`: heard in the last 30 s; `freed`: claims that beats freed."""
 
     now_ms: int
     entropy: Callable[[], bytes]
@@ -54,7 +56,6 @@ class Moment:
     fresh: frozenset[NodeId] = frozenset()
     freed: Freed = frozenset()
     asked: frozenset[NodeId] | None = None
-    overwrites: Mapping[NodeId, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def run(state: State, moment: Moment) -> Outcome:
     """One pass of all loops."""
     view = {
         name: getattr(state, name)
-        for name in ("mesh", "apps", "revisions", "nodes", "facts", "losses", "paused")
+        for name in ("mesh", "apps", "revisions", "nodes", "facts", "losses", "paused", "overwrites", "holds")
     }
     before = {name: getattr(state, name) for name in ("placements", "claims", "issued", "steps")}
     made = GRAPH.run({**view, **before}, moment)
@@ -172,8 +173,8 @@ def _claim(view: Fields, context: object) -> Fields:
     return {"claims": done.claims, "claims_waiting": done.waiting}
 
 
-def _compile(view: Fields, context: object) -> Fields:
-    state, moment = _state(view), cast(Moment, context)
+def _compile(view: Fields, _context: object) -> Fields:
+    state = _state(view)
     by_node: dict[NodeId, list[Placement]] = {}
     for placement in state.placements:
         by_node.setdefault(placement.node, []).append(placement)
@@ -193,7 +194,8 @@ def _compile(view: Fields, context: object) -> Fields:
             _since_accepted(rows, state.facts.get(node.id)),
             state.facts.get(node.id),
             confirmed_by=node.confirmed_by,
-            overwrites=moment.overwrites.get(node.id),
+            overwrites=state.overwrites.get(node.id),
+            holds=state.holds.get(node.id, ()),
         )
         if isinstance(made, Withheld):
             withheld[node.id] = made
@@ -252,7 +254,7 @@ GRAPH = Graph(
         ),
         Step(
             "compile",
-            reads=_names("mesh revisions nodes facts paused placements claims"),
+            reads=_names("mesh revisions nodes facts paused overwrites holds placements claims"),
             previous=_names("issued"),
             writes=_names("drafts withheld"),
             run=_compile,
@@ -272,4 +274,4 @@ def with_apps(state: State, rows: Iterable[AppRow]) -> State:
 
 
 def _replaced(state: State, **values: object) -> State:
-    return State(**{**{name: getattr(state, name) for name in State.__dataclass_fields__}, **values})  # type: ignore[arg-type]
+    return State(**{**{name: getattr(state, name) for name in State.__dataclass_fields__}, **values})

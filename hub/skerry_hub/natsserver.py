@@ -32,9 +32,12 @@ BACK_OFF_LEAST_S = 0.2
 BACK_OFF_MOST_S = 30.0
 PR_SET_PDEATHSIG = 1
 LINE_MAX = 16_384
+LINES_MOST = 20
+LINES_WITHIN_S = 60.0
 
 _LISTENS = re.compile(rb"Listening for client connections on (\S+):(\d+)\s*$")
 _READY = b"Server is ready"
+_NO_NEWS = b'"TLS Handshake First"'
 _LOUD = re.compile(rb"\[(WRN|ERR|FTL)\] (.*)|^(nats-server: .*)")
 
 
@@ -53,6 +56,8 @@ class NatsServer:
         self.starts = 0
         self.trouble: str | None = None
         self._words: deque[str] = deque(maxlen=5)
+        self._quiet_until = 0.0
+        self._said = 0
         self._jitter = random.SystemRandom()
 
     @property
@@ -128,10 +133,21 @@ class NatsServer:
     def _hear(self, line: bytes) -> None:
         if listens := _LISTENS.search(line):
             self.port = int(listens[2])
-        elif loud := _LOUD.search(line):
+        elif _NO_NEWS not in line and (loud := _LOUD.search(line)):
             text = (loud[2] or loud[3]).decode(errors="replace").strip()[:500]
             self._words.append(text)
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        """Logs what the server says, but not more than LINES_MOST in a while: a client can make it say things."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._quiet_until:
+            self._quiet_until, self._said = now + LINES_WITHIN_S, 0
+        self._said += 1
+        if self._said < LINES_MOST:
             log.warning("nats-server: %s", text)
+        elif self._said == LINES_MOST:
+            log.warning("nats-server: %s (more is left out for up to %.0f s)", text, LINES_WITHIN_S)
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:

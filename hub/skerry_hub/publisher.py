@@ -19,13 +19,14 @@ from skerry_protocol.ids import NodeId, Region
 from skerry_protocol.messages import AssignmentAt
 
 from .model import AssignmentRow
-from .natslink import REQUEST_WITHIN_S, StreamsLost
+from .natslink import StreamsLost
 
 log = logging.getLogger(__name__)
 
 INLINE_MAX = 256_000
 WORKERS = 16
 PAUSE_S = 0.5
+SENT_WITHIN_S = 3.0  # a stream that is gone shows only so, because the node itself listens there
 WRONG_LAST_SEQUENCE = 10_071
 NO_MESSAGE = 10_037
 EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
@@ -119,7 +120,7 @@ class Publisher:
         headers = {EXPECTED_SEQUENCE: str(self._sequences[node])}
         try:
             done = await js.publish(
-                subject, data, timeout=REQUEST_WITHIN_S, stream=subjects.ASSIGN_STREAM, headers=headers
+                subject, data, timeout=SENT_WITHIN_S, stream=subjects.ASSIGN_STREAM, headers=headers
             )
         except NoStreamResponseError as error:
             raise StreamsLost("the stream of assignments is gone") from error

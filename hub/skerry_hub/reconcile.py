@@ -12,13 +12,12 @@ import os
 from collections.abc import Callable, Iterable
 
 import msgspec
-from sqlalchemy import select
 
 from skerry_protocol.app import App
 from skerry_protocol.ids import AppName, NodeId
 from skerry_protocol.messages import Issued
 
-from . import loops
+from . import loops, resume
 from .clock import now_ms
 from .identity import Identity
 from .journal import Happened, note, revision
@@ -109,6 +108,7 @@ class Reconciler:
         placements = await rows.placements(view)
         apps = await rows.apps(view)
         issued = await rows.issued(view)
+        held = await resume.paused_rows(view)
         by_node: dict[NodeId, list[AssignmentRow]] = {}
         for row in issued:
             by_node.setdefault(row.node, []).append(row)
@@ -125,7 +125,9 @@ class Reconciler:
             claims=await rows.claims(view),
             issued=by_node,
             steps=await rows.steps(view),
-            paused=frozenset(await paused(view)),
+            paused=frozenset(one.node for one in held if not one.overwrite),
+            overwrites={one.node: one.issued.digest for one in held if one.overwrite},
+            holds={one.node: resume.holds(self._identity, one) for one in held if one.overwrite},
         )
 
     async def _all_revisions(
@@ -135,14 +137,10 @@ class Reconciler:
         for row in apps:
             self._revisions[row.name, row.revision] = row
         for name, number in used:
-            if (name, number) not in self._revisions and (row := await _revision(view, name, number)):
-                self._revisions[name, number] = row
+            found = None if (name, number) in self._revisions else await _revision(view, name, number)
+            if found is not None:
+                self._revisions[name, number] = found
         return dict(self._revisions)
-
-
-async def paused(view: View) -> list[NodeId]:
-    """The nodes that hold what this store never issued."""
-    return [NodeId(str(row[0])) for row in await view.rows(select(s.paused.c.node))]
 
 
 async def _revision(view: View, name: AppName, number: int) -> AppRow | None:

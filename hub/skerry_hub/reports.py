@@ -52,8 +52,17 @@ async def _fetch(source: JetStreamContext.PullSubscription) -> list[Msg]:
     try:
         return await source.fetch(BATCH, timeout=FETCH_S)
     except (TimeoutError, nats.errors.TimeoutError):
+        await _still_there(source)
         return []
     except nats.errors.Error as error:
+        raise StreamsLost(f"the stream of reports is gone: {error}") from error
+
+
+async def _still_there(source: JetStreamContext.PullSubscription) -> None:
+    """A fetch from a consumer that is gone ends like one that found nothing: ask, when there was nothing."""
+    try:
+        await source.consumer_info()
+    except (TimeoutError, nats.errors.Error) as error:
         raise StreamsLost(f"the stream of reports is gone: {error}") from error
 
 

@@ -71,8 +71,12 @@ def schedule(
     """
     rows = sorted(apps, key=lambda row: row.name)
     room = Room(nodes, fresh, asked)
-    lost = frozenset((loss.node, loss.lost_after_ms) for loss in losses if loss.returned_at_ms is None)
-    back = frozenset((loss.node, loss.lost_after_ms) for loss in losses)
+    lost: dict[NodeId, int] = {}
+    rows_of_loss = tuple(losses)
+    for loss in rows_of_loss:
+        if loss.returned_at_ms is None:
+            lost[loss.node] = max(lost.get(loss.node, 0), loss.lost_after_ms)
+    back = frozenset((loss.node, loss.lost_after_ms) for loss in rows_of_loss)
     situation = Situation(room.nodes, lost, back, healthy, applied_newest, restored)
     out = _Out()
     needs = _judge(rows, placements, situation, out)
@@ -124,7 +128,8 @@ def _beside(
     lost_after = {row.name: row.app.ha.lost_after_ms for row in rows if row.app is not None and row.app.ha}
     counts: dict[AppName, dict[NodeId, int]] = {}
     for placement in kept:
-        if (placement.node, lost_after.get(placement.app)) not in situation.lost:
+        limit = lost_after.get(placement.app)
+        if limit is None or situation.lost.get(placement.node, 0) < limit:
             here = counts.setdefault(placement.app, {})
             here[placement.node] = here.get(placement.node, 0) + 1
     return counts

@@ -22,7 +22,9 @@ Claim = NewType("Claim", int)
 
 NAME_MAX = 40
 NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
-NAME_EXPECTED = f"a name of lower-case letters, digits and inner dashes, {NAME_MAX} characters at most, a letter first"
+NAME_EXPECTED = (
+    f"a name of lower-case letters, digits and inner dashes, {NAME_MAX} characters at most, a letter first"
+)
 NODE_ID = re.compile(r"n[a-z2-7]{16}")
 INSTANCE_ID = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?-[0-9]{1,6}-[a-z2-7]{10}")
 

@@ -1,11 +1,12 @@
 """systemd as a port: `port` is what the agent may ask of it, `dbus` does it, `fake` stands in for tests."""
 
 from .port import (
-    BOOT_FOREVER,
+    OURS,
     Change,
     JobResult,
     LoadState,
     Outcome,
+    Owner,
     Resync,
     StopRules,
     Systemd,
@@ -14,11 +15,12 @@ from .port import (
 )
 
 __all__ = [
-    "BOOT_FOREVER",
+    "OURS",
     "Change",
     "JobResult",
     "LoadState",
     "Outcome",
+    "Owner",
     "Resync",
     "StopRules",
     "Systemd",

@@ -17,7 +17,7 @@ from msgspec import structs
 from . import wire
 from .bus import MANAGER, SYSTEMD, Bus, Lost, Refused, Signal
 from .feed import Feed, Reader
-from .port import JobResult, LoadState, Outcome, Resync, StopRules, UnitChanged, UnitState
+from .port import OURS, JobResult, LoadState, Outcome, Owner, Resync, StopRules, UnitChanged, UnitState
 
 MANAGER_INTERFACE = SYSTEMD + b".Manager"
 UNIT_INTERFACE = SYSTEMD + b".Unit"
@@ -31,6 +31,7 @@ SIGNALS: Sequence[tuple[bytes | None, bytes, bytes]] = (
     (None, PROPERTIES, b"PropertiesChanged"),
 )
 INFINITY = (1 << 64) - 1
+UNSET_ID = (1 << 32) - 1
 WORDS = {
     JobResult.DONE: "",
     JobResult.FAILED: "it failed to start or to stop (see its journal)",
@@ -77,6 +78,15 @@ class DbusSystemd:
             return self._stop_rules(_path(unit))
         except (Lost, Refused) as error:
             return _failed(unit, error)
+
+    async def owner(self, unit: str) -> Owner | Outcome:
+        try:
+            values = [
+                _number(self._bus.get(_path(unit), SERVICE_INTERFACE, name, "u")) for name in ("UID", "GID")
+            ]
+        except (Lost, Refused) as error:
+            return _failed(unit, error)
+        return Owner(*(None if value == UNSET_ID else value for value in values))
 
     async def start(self, unit: str, deadline: float) -> Outcome:
         outcome = await self._job(unit, "StartUnit", deadline)
@@ -139,7 +149,7 @@ class DbusSystemd:
     def monotonic_us(self) -> int:
         return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 
-    def changes(self, patterns: Sequence[str] = ("skerry*",)) -> Reader:
+    def changes(self, patterns: Sequence[str] = OURS) -> Reader:
         return self._feed.reader(patterns)
 
     # Calls

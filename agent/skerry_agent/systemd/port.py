@@ -71,6 +71,13 @@ class StopRules(Struct, frozen=True):
     drop_ins: tuple[str, ...]
 
 
+class Owner(Struct, frozen=True):
+    """User and group of a service's processes; None while it has none of its own."""
+
+    uid: int | None
+    gid: int | None
+
+
 class JobResult(StrEnum):
     """How a job ended: systemd's words, then four of ours."""
 
@@ -125,8 +132,7 @@ class Resync(Struct, frozen=True):
 
 Change = UnitChanged | Resync
 
-# Longer than any unit may take; for callers that have no deadline of their own.
-BOOT_FOREVER = 24 * 3600.0
+OURS = ("skerry-*", "skerry.target")
 
 
 class Systemd(Protocol):
@@ -140,6 +146,9 @@ class Systemd(Protocol):
 
     async def stop_rules(self, unit: str) -> StopRules | Outcome:
         """How this service would be stopped, with every drop-in."""
+
+    async def owner(self, unit: str) -> Owner | Outcome:
+        """Whose a running service's processes are, also where systemd made the user up (DynamicUser=)."""
 
     async def start(self, unit: str, deadline: float) -> Outcome:
         """Start it and await the job's end, `deadline` seconds at most. Already up is DONE."""
@@ -157,7 +166,7 @@ class Systemd(Protocol):
         """Change limits of a loaded unit without a restart: MemoryMax, TasksMax, CPUWeight, IOWeight ...
 
         The values stay in drop-ins of systemd's own (under /run with `runtime`) that win over the unit file until
-        `skerry_agent.unitfiles.forget_live` removes them. UNLIMITED is systemd's infinity.
+        `unitfiles.UnitFiles.drop_properties` removes them. 2**64 - 1 is systemd's infinity.
         """
 
     async def reload(self, deadline: float) -> Outcome:
@@ -178,7 +187,7 @@ class Systemd(Protocol):
     def monotonic_us(self) -> int:
         """CLOCK_MONOTONIC now: what systemd's timers count by."""
 
-    def changes(self, patterns: Sequence[str] = ("skerry*",)) -> AsyncIterator[Change]:
+    def changes(self, patterns: Sequence[str] = OURS) -> AsyncIterator[Change]:
         """Changes from now on of the units that fit, by signals; first a Resync.
 
         A reader that falls behind gets a Resync in place of what it missed.

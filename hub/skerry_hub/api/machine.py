@@ -53,7 +53,10 @@ async def join_here(request: AnyRequest) -> Response[bytes]:
 
 @post("/renew", status_code=200, media_type=MSGPACK)
 async def renew(request: AnyRequest) -> Response[bytes]:
-    """Fresh credentials for a joined machine: msgpack Signed by its machine key over `<node id>.<hub's TLS pin, hex>`."""
+    """Fresh credentials for a joined machine.
+
+    Takes a msgpack Signed by its machine key over `<node id>.<hub's TLS pin, hex>`; answers with a JoinReply.
+    """
     hub: Hub = request.app.state.hub
     signed = _decoded(signing.Signed, await request.body())
     name, _, pin = signed.payload.decode(errors="replace").partition(".")

@@ -42,7 +42,8 @@ APP: Section[dict[str, object]] = Section(
         Row(
             "run",
             command('a command as a list such as ["./serve", "--port", "8080"]'),
-            "The program and its arguments; no shell. A relative path is inside the artifact, else it is absolute.",
+            "The program and its arguments; no shell. A relative path with a slash is inside the artifact, a bare name "
+            "is a program of the machine.",
             required=True,
             blank=(),
             why='run, the command as a list such as ["./serve", "--port", "8080"]',
@@ -117,7 +118,7 @@ APP: Section[dict[str, object]] = Section(
             "restart",
             choice(Restart),
             "What systemd does when the program ends (Restart=).",
-            default='"always", with a schedule "no"',
+            default='"always", with a schedule it means "no"',
         ),
         Row(
             "rollback",

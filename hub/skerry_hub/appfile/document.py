@@ -5,7 +5,7 @@ What is left out is what the parser fills in, with the same result.
 
 from __future__ import annotations
 
-from skerry_protocol.app import App, Health
+from skerry_protocol.app import App, Health, Restart
 
 from .units import write_duration
 
@@ -18,11 +18,12 @@ def to_document(app: App) -> Document:
         "run": list(app.run),
         "availability": str(app.availability),
         "stop_timeout": _duration(app.stop_timeout_ms),
-        "restart": str(app.restart),
         "rollback": app.rollback,
     }
     if not app.per_node or app.replicas != 1:
         table["replicas"] = app.replicas
+    if app.restart is not Restart.ALWAYS:
+        table["restart"] = str(app.restart)
     if app.ha is not None:
         words = {"overlap": str(app.ha.overlap), "on_return": str(app.ha.on_return)}
         table["ha"] = {"lost_after": _duration(app.ha.lost_after_ms)} | words

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from skerry_protocol.app import App, Artifact, Restart
+from skerry_protocol.app import App, Artifact
 from skerry_protocol.ids import AppName
 
 from .app_fields import APP
@@ -45,8 +45,6 @@ def read_draft(name: str, value: object, path: Path, say: Say) -> Draft | None:
         return None
     given = frozenset(map(str, value)) if isinstance(value, dict) else frozenset()
     paths, artifacts = _split(values.pop("artifact", None))
-    if "schedule" in values:
-        values.setdefault("restart", Restart.NO)
     app = _MAKE_APP(name=AppName(name), artifacts=artifacts, **values)
     return Draft(app, paths, given, frozenset(bad))
 

@@ -12,6 +12,7 @@ from skerry_protocol.app import Availability, Restart
 
 from .draft import Draft
 from .faults import Finding, Path, quoted
+from .texts import program_fault
 from .units import write_duration
 
 BYTES_MAX = 64 << 10
@@ -81,17 +82,11 @@ def _commands(draft: Draft) -> Iterator[Finding]:
     if draft.app.health is not None and draft.app.health.exec is not None:
         commands.append((("health", "exec", 0), draft.app.health.exec))
     for path, command in commands:
-        yield from _program(path, command[0], draft.has_artifact)
+        fault = program_fault(command[0], draft.has_artifact)
+        if fault is not None:
+            yield Finding(path, quoted(command[0]), *fault)
         if sum(len(word.encode()) for word in command) > BYTES_MAX:
             yield Finding(path[:-1], "a command of more than 64K", "at most 64K in all")
-
-
-def _program(path: Path, program: str, has_artifact: bool) -> Iterator[Finding]:
-    if ".." in program.split("/") or program.endswith("/") or not program.isprintable() or not program:
-        yield Finding(path, quoted(program), "the path of a program, without '..'")
-    elif not program.startswith("/") and not has_artifact:
-        hint = "a relative path is inside the artifact, and this app has none"
-        yield Finding(path, quoted(program), 'an absolute path such as "/usr/bin/python3"', hint)
 
 
 def _health(draft: Draft) -> Iterator[Finding]:
@@ -110,7 +105,8 @@ def _health(draft: Draft) -> Iterator[Finding]:
 
 
 def _restart(draft: Draft) -> Iterator[Finding]:
-    if draft.app.schedule is not None and draft.app.restart is Restart.ALWAYS:
+    asked = "restart" in draft.given and draft.app.restart is Restart.ALWAYS
+    if draft.app.schedule is not None and asked:
         hint = "a scheduled run ends, and the next comes at its time"
         yield Finding(("restart",), '"always" with a schedule', '"no" or "on-failure"', hint)
 

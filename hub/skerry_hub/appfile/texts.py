@@ -5,6 +5,7 @@ Each says what it takes in words, and holds it to a pattern; what a pattern cann
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from skerry_protocol import sandbox
@@ -16,15 +17,20 @@ from .kinds import Leaf, Schema, text
 from .units import Wrong
 
 PATH_MAX = 1024
-NAME_PART_MAX = 255
 ARCHES = (
     "any", "x86_64", "aarch64", "armv7l", "armv6l", "i686", "riscv64", "ppc64le", "s390x", "loongarch64",
 )  # fmt: skip
 LABEL_KEY = r"[A-Za-z](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?"
 LABEL_VALUE = r"[A-Za-z0-9](?:[A-Za-z0-9._:/+-]{0,61}[A-Za-z0-9])?"
 SHA256 = r"[0-9a-f]{64}"
+# An agent writes these into unit files, and takes plain characters only.
+FILE_PART = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*"
+PROGRAM = r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}"
 # Where a volume would hide what the instance's system, systemd or Skerry needs.
-SYSTEM_PATHS = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr")
+SYSTEM_PATHS = (
+    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr",
+    "/tmp", "/var/tmp",  # noqa: S108  # systemd gives each instance its own
+)  # fmt: skip
 
 
 def name() -> Leaf[str]:
@@ -44,15 +50,30 @@ def argument() -> Leaf[str]:
     return text("a string without NUL", longest=16 << 10)
 
 
-def path_fault(value: str) -> str | None:
-    """What is wrong with the parts of a path, absolute or not; None if nothing."""
-    parts = value.removeprefix("/").split("/")
-    if ".." in parts:
+def plain_fault(value: str) -> str | None:
+    """What is wrong with a path that has to stand in a unit file, absolute or not; None if nothing."""
+    if ".." in value.split("/"):
         return "no '..'"
-    if any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in value):
-        return "no control characters"
-    if any(len(part.encode()) > NAME_PART_MAX for part in parts):
-        return f"each name has {NAME_PART_MAX} bytes at most"
+    if sandbox.PATH.fullmatch("/" + value.removeprefix("./").removeprefix("/")) is None:
+        return "names of letters, digits and _ . @ + , = ~ -, single slashes between them"
+    return "no '.' but at the start" if "." in value.removeprefix("./").split("/") else None
+
+
+def program_fault(program: str, has_artifact: bool) -> tuple[str, str] | None:
+    """What is expected of a program's path instead, and a hint; None if it will do.
+
+    A bare name is a program of the machine, which systemd looks up in its own fixed folders; a relative path with a
+    slash is inside the artifact.
+    """
+    if "/" not in program:
+        good = re.fullmatch(PROGRAM, program)
+        return None if good else ("a program's name or path", "plain characters, no space, no shell")
+    fault = plain_fault(program)
+    if fault is not None:
+        return "the path of a program", fault
+    if not program.startswith("/") and not has_artifact:
+        hint = "a relative path is inside the artifact, and this app has none"
+        return 'an absolute path, or a bare name such as "python3"', hint
     return None
 
 
@@ -62,7 +83,7 @@ def artifact_path() -> Leaf[str]:
     def refuse(value: str) -> str | None:
         if value.startswith("sha256:"):
             return 'write { sha256 = "...", size = BYTES } for an archive that the hub has'
-        return "no control characters" if path_fault(value) == "no control characters" else None
+        return None if value.isprintable() else "no control characters"
 
     return text(
         "the path of a tar archive, relative to this file", longest=PATH_MAX, pattern=".+", refuse=refuse
@@ -71,31 +92,23 @@ def artifact_path() -> Leaf[str]:
 
 def file_name() -> Leaf[str]:
     """The name of a file that is put beside the instance."""
-
-    def refuse(value: str) -> str | None:
-        if any(part in {"", "."} for part in value.split("/")):
-            return "plain names with single slashes between them"
-        return path_fault(value)
-
-    return text("a relative name without '..'", longest=PATH_MAX, pattern="[^/].*", refuse=refuse)
+    expected = "a relative name of plain characters, no part of which begins with a dot"
+    return text(expected, longest=200, pattern=f"{FILE_PART}(?:/{FILE_PART})*")
 
 
 def volume_path() -> Leaf[str]:
-    """Where a volume shows in the instance: absolute, normal, not over the system."""
+    """Where a volume shows in the instance: absolute, plain, not over the system."""
 
     def refuse(value: str) -> str | None:
-        parts = value[1:].split("/")
-        if value == "/" or any(part in {"", "."} for part in parts):
-            return "a normal path below /, without a slash at its end"
         if any(value == root or value.startswith(root + "/") for root in SYSTEM_PATHS):
-            return f"not in {parts[0]}: the system lives there"
-        return path_fault(value)
+            return "not over a part of the system"
+        return plain_fault(value)
 
     return text('an absolute path such as "/data"', longest=PATH_MAX, pattern="/.*", refuse=refuse)
 
 
 def work_folder() -> Leaf[str]:
-    return text("a path without '..'", longest=PATH_MAX, pattern=".+", refuse=path_fault)
+    return text("a path without '..'", longest=PATH_MAX, pattern=".+", refuse=plain_fault)
 
 
 def user() -> Leaf[str]:

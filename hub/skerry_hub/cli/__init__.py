@@ -32,7 +32,11 @@ ROWS = {
     "people": Row(f"{HERE}.people", "people", "Make, list and revoke people who may use the hub."),
     "hub": Row(f"{HERE}.hub", "hub", "Ask after the hub, and resume one that was restored."),
     "backup": Row(f"{HERE}.backup", "backup", "Write a consistent backup of the running hub to FILE."),
-    "lab": Row("skerry_hub.lab.cli", "lab", "Rehearse: real nodes and a hub on this machine."),
+    "lab": Row(
+        "skerry_hub.lab.cli",
+        "lab",
+        "Rehearse on this machine: real nodes, a hub, and a small internet that can be cut.",
+    ),
     "completion": Row(f"{HERE}.completion", "completion", "Print what a shell needs to complete commands."),
 }
 
@@ -42,7 +46,9 @@ ROWS = {
     rows=ROWS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(None, "--version", package_name="skerry", prog_name="skerry", message="%(prog)s %(version)s")
+@click.version_option(
+    None, "--version", package_name="skerry", prog_name="skerry", message="%(prog)s %(version)s"
+)
 @click.option("--debug", is_flag=True, help="Show where in the program an error came from.")
 def cli(debug: bool) -> None:
     """Run apps on scattered machines that go on by themselves.

@@ -20,7 +20,7 @@ def apps(app: str | None, json_: bool) -> None:
     """List the apps: what is wanted and what is there."""
     hub = connect()
     if app is not None:
-        found = (hub.get(AppView, api("apps", app)),)
+        found: tuple[AppView, ...] = (hub.get(AppView, api("apps", app)),)
     else:
         found = hub.get(tuple[AppView, ...], "/api/apps")
     if json_:
@@ -34,4 +34,13 @@ def row(app: AppView) -> tuple[str, ...]:
     changed = f"{age(app.changed_at_ms)} ago by {app.changer or '-'}"
     there = f"{app.healthy}/{app.wanted}"
     nodes = listed(app.nodes, most=4) or "-"
-    return (app.name, app.state, there, app.availability, nodes, str(app.revision), changed, app.headline or "-")
+    return (
+        app.name,
+        app.state,
+        there,
+        app.availability,
+        nodes,
+        str(app.revision),
+        changed,
+        app.headline or "-",
+    )

@@ -48,5 +48,5 @@ def write(file: Path) -> int:
     except OSError as error:
         raise CliError(f"cannot write {file}: {error.strerror or error}") from error
     finally:
-        os.unlink(name)
+        Path(name).unlink()
     return size

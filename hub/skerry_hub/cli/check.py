@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 from msgspec import Struct
 
@@ -32,7 +30,7 @@ def check(file: str, json_: bool) -> int:
 
     FILE may be - for standard input.
     """
-    found = read(file)
+    found = parse(content(file), file)
     if json_:
         as_json(checked(found, file))
     elif isinstance(found, Faults):
@@ -51,14 +49,14 @@ def checked(found: Parsed | Faults, file: str) -> Checked:
     return Checked(file, faults=tuple({key: getattr(one, key) for key in keys} for one in found.faults))
 
 
-def read(file: str) -> Parsed | Faults:
-    """The apps in `file` (`-`: standard input), or its faults. Raises CliError where it cannot be read."""
+def content(file: str) -> bytes:
+    """The bytes of the app file, of a huge one only as many as show that it is too big. Raises CliError."""
     try:
         with click.open_file(file, "rb") as opened:
-            # One byte more than is allowed is enough to know that there is too much.
-            return parse(opened.read(TEXT_MAX + 1), file)
+            data = opened.read(TEXT_MAX + 1)
     except OSError as error:
         raise CliError(f"cannot read {file}: {error.strerror or error}") from error
+    return data if isinstance(data, bytes) else data.encode()
 
 
 def faulty(found: Faults, what: str) -> CliError:

@@ -10,7 +10,7 @@ import http.client
 import secrets
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import IO, TypeVar
+from typing import IO, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -28,6 +28,12 @@ HTTP_ERROR = 400
 NOT_FOUND = 404
 CHUNK = 1 << 20
 BROKEN = (OSError, http.client.HTTPException)
+
+
+class Readable(Protocol):
+    """What a body can be read from, bit by bit."""
+
+    def read(self, amount: int = -1, /) -> bytes: ...
 
 
 class BrokenOff(CliError):
@@ -68,7 +74,7 @@ class Client:
         with self._open(method, path, data, headers) as answer:
             return decoded(kind, answer.read())
 
-    def upload(self, path: str, source: IO[bytes], size: int) -> None:
+    def upload(self, path: str, source: Readable, size: int) -> None:
         """PUTs `size` bytes without holding them in memory."""
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         headers["Idempotency-Key"] = secrets.token_hex(16)
@@ -104,7 +110,7 @@ class Client:
         self,
         method: str,
         path: str,
-        body: bytes | IO[bytes] | None = None,
+        body: bytes | Readable | None = None,
         headers: dict[str, str] | None = None,
         endless: bool = False,
     ) -> Answer:
@@ -146,7 +152,11 @@ class Client:
 
 
 def _ask(
-    connection: PinnedConnection, method: str, path: str, body: bytes | IO[bytes] | None, headers: dict[str, str]
+    connection: PinnedConnection,
+    method: str,
+    path: str,
+    body: bytes | Readable | None,
+    headers: dict[str, str],
 ) -> None:
     try:
         connection.request(method, path, body=body, headers=headers)
@@ -192,7 +202,11 @@ def api(*parts: str) -> str:
 
 def with_query(path: str, query: Query) -> str:
     """`path` with those of `query` that are given: None and False are left out, True is `true`."""
-    given = {key: "true" if value is True else value for key, value in query.items() if value not in {None, False, ""}}
+    given = {
+        key: "true" if value is True else value
+        for key, value in query.items()
+        if value is not None and value is not False and value != ""
+    }
     return f"{path}?{urlencode(given)}" if given else path
 
 
@@ -201,7 +215,9 @@ def decoded(kind: type[T], body: bytes) -> T:
     try:
         return msgspec.json.decode(body or b"null", type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise CliError(f"cannot read the hub's answer: {error}", "are this command and the hub of one release?") from error
+        raise CliError(
+            f"cannot read the hub's answer: {error}", "are this command and the hub of one release?"
+        ) from error
 
 
 class Refused(CliError):
@@ -218,4 +234,6 @@ def refused(status: int, body: bytes) -> Refused:
         refusal = msgspec.json.decode(body, type=Refusal)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         refusal = Refusal(f"cannot do that: the hub answered {status}")
-    return Refused(status, "\n".join([refusal.error, *(f"  {fault}" for fault in refusal.faults)]), refusal.then)
+    return Refused(
+        status, "\n".join([refusal.error, *(f"  {fault}" for fault in refusal.faults)]), refusal.then
+    )

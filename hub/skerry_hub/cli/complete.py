@@ -36,5 +36,6 @@ def app_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 def node_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The nodes that begin so."""
     return _asked(
-        lambda hub: [(node.name, node.state) for node in hub.get(tuple[NodeView, ...], "/api/nodes")], incomplete
+        lambda hub: [(node.name, node.state) for node in hub.get(tuple[NodeView, ...], "/api/nodes")],
+        incomplete,
     )

@@ -17,7 +17,9 @@ DATA = b"data:"
 
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens, until Ctrl-C.")
-@click.option("-n", "limit", type=click.IntRange(0, 1000), default=50, show_default=True, help="The last N events.")
+@click.option(
+    "-n", "limit", type=click.IntRange(0, 1000), default=50, show_default=True, help="The last N events."
+)
 @click.option("--app", shell_complete=app_names, help="Of this app alone.")
 @click.option("--node", shell_complete=node_names, help="Of this node alone.")
 @click.option("--changer", metavar="NAME", help="By this person or loop alone.")

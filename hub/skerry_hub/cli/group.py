@@ -60,7 +60,9 @@ class LazyGroup(Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, row.about) for name, row in self.rows.items()])
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[click.shell_completion.CompletionItem]:
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
         """Verbs and options that begin so; nothing is imported."""
         from_rows = [
             click.shell_completion.CompletionItem(name, help=row.about)

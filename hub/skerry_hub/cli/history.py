@@ -15,7 +15,7 @@ from .options import (
     options,
     reason_option,
 )
-from .outcome import settled, wait_options
+from .outcome import refuse, settled, show, wait_options
 from .show import as_json, clock, say, table
 
 HEADS = ("REVISION", "WHEN", "WHO", "WHAT", "WHY")
@@ -90,4 +90,7 @@ def rollback(
     hub = connect()
     ask = RollbackAsk(revision, reason, confirm, leave_data)
     done = hub.send(ApplyView, "POST", api("apps", app, "rollback"), ask)
-    return settled(hub, done, f"roll back {app}", wait, timeout, json_)
+    refuse(done, f"roll back {app}", json_)
+    if not json_:
+        show(done, json_)
+    return settled(hub, done, wait, timeout, json_)

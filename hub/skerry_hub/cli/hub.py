@@ -86,7 +86,9 @@ def covered(found: ResumeView, named: tuple[str, ...]) -> tuple[str, ...]:
     if strange:
         away = " (it is away: it will pause when it comes back)" if strange[0] in found.away else ""
         raise CliError(
-            f"cannot resume {strange[0]}: it is not paused{away}", "'skerry hub resume' lists those that are", EXIT_USAGE
+            f"cannot resume {strange[0]}: it is not paused{away}",
+            "'skerry hub resume' lists those that are",
+            EXIT_USAGE,
         )
     return named or paused
 

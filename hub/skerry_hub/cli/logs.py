@@ -16,7 +16,12 @@ from .show import as_json_line, safe, say
 @app_argument
 @click.option("-f", "--follow", is_flag=True, help="Go on with what they write, until Ctrl-C.")
 @click.option(
-    "-n", "lines", type=click.IntRange(0, 100_000), default=100, show_default=True, help="The last N lines of each."
+    "-n",
+    "lines",
+    type=click.IntRange(0, 100_000),
+    default=100,
+    show_default=True,
+    help="The last N lines of each.",
 )
 @click.option("--node", shell_complete=node_names, help="Of the copies on this node alone.")
 @click.option("--instance", metavar="NAME", help="Of this copy alone, such as web-1.")
@@ -27,7 +32,9 @@ def logs(app: str, follow: bool, lines: int, node: str | None, instance: str | N
     With --json each line is a JSON document.
     """
     faults = []
-    stream = connect().lines(api("apps", app, "logs"), lines=str(lines), follow=follow, instance=instance, node=node)
+    stream = connect().lines(
+        api("apps", app, "logs"), lines=str(lines), follow=follow, instance=instance, node=node
+    )
     for raw in stream:
         if not raw:
             continue  # sent to show that the hub is there

@@ -94,7 +94,9 @@ def forget(node: str, yes: bool, reason: str, confirm: bool, json_: bool) -> Non
     """
     hub = connect()
     before = _before(hub, node)
-    left = f"; the {count(before.instances, 'copy')} it has will be placed elsewhere" if before.instances else ""
+    left = (
+        f"; the {count(before.instances, 'copy')} it has will be placed elsewhere" if before.instances else ""
+    )
     text = f"{node} ({before.id}) will be forgotten: it can never connect again as this node{left}."
     if not json_ or not yes:
         agree(text, yes)
@@ -116,7 +118,9 @@ def approve(node: str, reason: str, json_: bool) -> None:
 @node.command()
 @node_argument
 @click.argument("labels", nargs=-1, type=Pair(), metavar="[KEY=VALUE]...")
-@click.option("--unset", multiple=True, metavar="KEY", help="Take this label away; may be given several times.")
+@click.option(
+    "--unset", multiple=True, metavar="KEY", help="Take this label away; may be given several times."
+)
 @options(reason_option, json_option)
 def label(
     node: str, labels: tuple[tuple[str, str], ...], unset: tuple[str, ...], reason: str, json_: bool
@@ -128,4 +132,7 @@ def label(
     both = sorted(wanted.keys() & set(unset))
     if both:
         raise CliError(f"cannot both set and unset {both[0]}", "give it once", EXIT_USAGE)
-    _shown(connect().send(NodeView, "POST", api("nodes", node, "labels"), LabelsAsk(wanted, unset, reason)), json_)
+    _shown(
+        connect().send(NodeView, "POST", api("nodes", node, "labels"), LabelsAsk(wanted, unset, reason)),
+        json_,
+    )

@@ -26,7 +26,9 @@ def nodes(node: str | None, json_: bool) -> None:
         if json_:
             as_json(found)
         else:
-            table(HEADS, map(row, found), "There is no node yet: 'skerry token create' prints what lets one in.")
+            table(
+                HEADS, map(row, found), "There is no node yet: 'skerry token create' prints what lets one in."
+            )
         return
     one = hub.get(NodeView, api("nodes", node))
     if json_:
@@ -39,7 +41,15 @@ def nodes(node: str | None, json_: bool) -> None:
 def row(node: NodeView) -> tuple[str, ...]:
     """A node's line in the table."""
     state = "silent" if node.silent_ms is not None and node.state == "ready" else node.state
-    return (node.name, state, heard(node), str(node.instances), applied(node), labels(node.labels), notes(node))
+    return (
+        node.name,
+        state,
+        heard(node),
+        str(node.instances),
+        applied(node),
+        labels(node.labels),
+        notes(node),
+    )
 
 
 def heard(node: NodeView) -> str:
@@ -64,7 +74,9 @@ def notes(node: NodeView) -> str:
 def details(node: NodeView) -> Iterator[str]:
     """All that is known of one node."""
     yield f"{node.name} ({node.id}) is {node.state}"
-    yield f"  heard      {heard(node)}" + (f" (last at {clock(node.heard_at_ms)})" if node.heard_at_ms else "")
+    yield f"  heard      {heard(node)}" + (
+        f" (last at {clock(node.heard_at_ms)})" if node.heard_at_ms else ""
+    )
     yield f"  labels     {labels(node.labels)}"
     yield f"  arch       {node.arch or '-'}"
     yield f"  copies     {node.instances}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -20,7 +21,9 @@ json_option = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; kept in the history.")
 confirm_option = click.option(
-    "--confirm", is_flag=True, help="Yes, even if a node loses three or more, and more than half, of its copies."
+    "--confirm",
+    is_flag=True,
+    help="Yes, even if a node loses three or more, and more than half, of its copies.",
 )
 leave_data_option = click.option(
     "--leave-data", is_flag=True, help="Yes, even if a copy leaves its volumes' data behind on a node."
@@ -32,12 +35,12 @@ node_argument = click.argument("node", shell_complete=node_names)
 def options(*wanted: Callable[[F], F]) -> Callable[[F], F]:
     """Several options in the order in which help is to show them."""
 
-    def apply(function: F) -> F:
+    def decorated(function: F) -> F:
         for one in reversed(wanted):
             function = one(function)
         return function
 
-    return apply
+    return decorated
 
 
 def connect() -> Client:
@@ -64,7 +67,9 @@ class Pair(click.ParamType[tuple[str, str]]):
 
     name = "key=value"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
         if isinstance(value, tuple):
             key, text = value
             return str(key), str(text)
@@ -93,6 +98,6 @@ def agree(what: str, yes: bool, asked: bool = True) -> None:
     say(what)
     if yes or not asked:
         return
-    if not click.get_text_stream("stdin").isatty():
+    if not sys.stdin.isatty():
         raise CliError("cannot ask whether to go on: there is no terminal", "give --yes to do it", EXIT_USAGE)
     click.confirm("Go on?", abort=True)

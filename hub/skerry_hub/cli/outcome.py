@@ -9,7 +9,7 @@ from collections.abc import Callable
 import click
 from msgspec import Struct
 
-from ..api.views import AppView, ApplyView
+from ..api.views import ApplyView, AppView
 from .client import BrokenOff, Client
 from .errors import EXIT_REFUSED, CliError
 from .options import Duration, F, options
@@ -21,7 +21,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0  # seconds between two looks: a lab is fas
 
 wait_options: Callable[[F], F] = options(
     click.option("--wait/--no-wait", default=True, help="Wait until the apps run (the default), or don't."),
-    click.option("--timeout", type=Duration(), default="5m", show_default=True, metavar="DUR", help="Wait so long."),
+    click.option(
+        "--timeout", type=Duration(), default="5m", show_default=True, metavar="DUR", help="Wait so long."
+    ),
 )
 
 
@@ -29,7 +31,7 @@ class Settled(Struct, frozen=True, omit_defaults=True):
     """What --json prints of a change: what the hub did, and how each app stood when the wait ended."""
 
     applied: ApplyView
-    apps: dict[str, dict[str, str]] = {}  # noqa: RUF012 - msgspec copies it
+    apps: dict[str, dict[str, str]] = {}
     waited_ms: int = 0
 
 
@@ -43,12 +45,17 @@ def refuse(view: ApplyView, what: str, json_: bool) -> None:
     raise CliError(f"cannot {what}, and changed nothing:\n{text}", code=EXIT_REFUSED)
 
 
-def settled(hub: Client, done: ApplyView, what: str, wait: bool, timeout_ms: int, json_: bool) -> int:
-    """Shows what a change did and waits for it; the exit code."""
-    refuse(done, what, json_)
-    if not json_:
-        for line in lines(done):
-            say(line)
+def show(view: ApplyView, json_: bool) -> None:
+    """Prints what a change does, or would do."""
+    if json_:
+        as_json(view)
+        return
+    for line in lines(view):
+        say(line)
+
+
+def settled(hub: Client, done: ApplyView, wait: bool, timeout_ms: int, json_: bool) -> int:
+    """Waits for a change that was made; the exit code. With --json the one document is printed here."""
     wanted = wanted_of(done)
     if not wait or not wanted:
         if json_:

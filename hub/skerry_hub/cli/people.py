@@ -21,7 +21,9 @@ def people() -> None:
 
 @people.command()
 @click.argument("name")
-@click.option("--role", type=click.Choice(ROLES), default="viewer", show_default=True, help="What they may do.")
+@click.option(
+    "--role", type=click.Choice(ROLES), default="viewer", show_default=True, help="What they may do."
+)
 @json_option
 def create(name: str, role: str, json_: bool) -> None:
     """Print a token for a new person. It is shown only now; it goes into their operator.toml.
@@ -45,7 +47,10 @@ def list_(json_: bool) -> None:
     if json_:
         as_json(found)
         return
-    rows = ((one.name, one.role, "revoked" if one.revoked_at_ms else "ready", age(one.made_at_ms)) for one in found)
+    rows = (
+        (one.name, one.role, "revoked" if one.revoked_at_ms else "ready", age(one.made_at_ms))
+        for one in found
+    )
     table(HEADS, rows, "There is nobody.")
 
 

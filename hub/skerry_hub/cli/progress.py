@@ -58,7 +58,9 @@ def judge(wanted: Wanted, app: AppView | None) -> Seen:
 
 
 def _gone(wanted: Wanted) -> Seen:
-    return Seen(State.DONE, "removed") if wanted.removed else Seen(State.FAILED, "somebody removed it meanwhile")
+    return (
+        Seen(State.DONE, "removed") if wanted.removed else Seen(State.FAILED, "somebody removed it meanwhile")
+    )
 
 
 def judge_all(wanted: tuple[Wanted, ...], apps: Mapping[str, AppView]) -> dict[str, Seen]:

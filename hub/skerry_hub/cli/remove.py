@@ -7,7 +7,16 @@ import click
 from ..api.views import AppView
 from .client import api, with_query
 from .errors import CliError
-from .options import agree, app_argument, confirm_option, connect, json_option, options, reason_option, yes_option
+from .options import (
+    agree,
+    app_argument,
+    confirm_option,
+    connect,
+    json_option,
+    options,
+    reason_option,
+    yes_option,
+)
 from .show import as_json, count, listed, say
 
 

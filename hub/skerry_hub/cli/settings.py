@@ -77,13 +77,19 @@ def parse(text: str, source: str) -> Settings:
         raise CliError(f"cannot read {source}: {error}") from error
     missing = [key for key in REQUIRED if not raw.get(key)]
     if missing:
-        raise CliError(f"cannot use {source}: it has no {' and no '.join(missing)}", "copy the hub's operator.toml anew")
+        raise CliError(
+            f"cannot use {source}: it has no {' and no '.join(missing)}", "copy the hub's operator.toml anew"
+        )
     hubs = raw["hub"] if isinstance(raw["hub"], list) else [raw["hub"]]
     pin, token, socket = raw["pin"], raw["token"], raw.get("socket")
     if not all(isinstance(one, str) and _is_hub(one) for one in hubs):
-        raise CliError(f'cannot use {source}: hub is to be an address such as "https://hub.example:8443", or a list')
+        raise CliError(
+            f'cannot use {source}: hub is to be an address such as "https://hub.example:8443", or a list'
+        )
     if not isinstance(pin, str) or PIN.fullmatch(pin.lower()) is None:
-        raise CliError(f"cannot use {source}: pin is to be 64 hexadecimal digits", "copy the hub's operator.toml anew")
+        raise CliError(
+            f"cannot use {source}: pin is to be 64 hexadecimal digits", "copy the hub's operator.toml anew"
+        )
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
         raise CliError(f"cannot use {source}: token is to be plain text", "copy the hub's operator.toml anew")
     if socket is not None and not isinstance(socket, str):

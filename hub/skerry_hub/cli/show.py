@@ -103,7 +103,10 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], empty: str) ->
 
 def _line(cells: Sequence[str], widths: Sequence[int], paint: bool = False) -> str:
     last = len(cells) - 1
-    padded = [cell if at == last else cell.ljust(width) for at, (cell, width) in enumerate(zip(cells, widths, strict=True))]
+    padded = [
+        cell if at == last else cell.ljust(width)
+        for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
     return "  ".join(painted(cell) if paint else cell for cell in padded)
 
 

@@ -21,12 +21,20 @@ def token() -> None:
 
 @token.command()
 @click.option("--reusable", is_flag=True, help="For many machines, until it expires; bound it with --limit.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="With --reusable: let in N machines at most.")
-@click.option("--ephemeral", type=Duration(), metavar="DUR", help="Forget the node after this long without a word.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="With --reusable: let in N machines at most."
+)
+@click.option(
+    "--ephemeral", type=Duration(), metavar="DUR", help="Forget the node after this long without a word."
+)
 @click.option("--approval", is_flag=True, help="The node waits for 'skerry node approve'.")
-@click.option("--label", "label", type=Pair(), multiple=True, metavar="K=V", help="A label that the node gets.")
+@click.option(
+    "--label", "label", type=Pair(), multiple=True, metavar="K=V", help="A label that the node gets."
+)
 @click.option("--name-pattern", metavar="P", help="Names that the node may have, such as 'pump-*'.")
-@click.option("--expires", type=Duration(), default="1h", show_default=True, metavar="DUR", help="Valid this long.")
+@click.option(
+    "--expires", type=Duration(), default="1h", show_default=True, metavar="DUR", help="Valid this long."
+)
 @json_option
 def create(
     reusable: bool,
@@ -48,7 +56,9 @@ def create(
         return
     click.echo(made.text)
     ends = "never" if made.expires_at_ms is None else f"in {span(max(0, made.expires_at_ms - now_ms()))}"
-    click.echo(f"On the machine, as root: skerry-agent join TOKEN   (token {made.id}, expires {ends})", err=True)
+    click.echo(
+        f"On the machine, as root: skerry-agent join TOKEN   (token {made.id}, expires {ends})", err=True
+    )
 
 
 @token.command("list")
@@ -65,7 +75,16 @@ def list_(json_: bool) -> None:
 def row(one: TokenView) -> tuple[str, ...]:
     """A token's line in the table."""
     uses = f"{one.uses}" if one.limit is None else f"{one.uses}/{one.limit}"
-    return (one.id, one.kind, one.state, uses, expiry(one), one.made_by, grants(one), listed(one.used_by) or "-")
+    return (
+        one.id,
+        one.kind,
+        one.state,
+        uses,
+        expiry(one),
+        one.made_by,
+        grants(one),
+        listed(one.used_by) or "-",
+    )
 
 
 def expiry(one: TokenView) -> str:

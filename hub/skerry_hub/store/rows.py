@@ -5,7 +5,6 @@ Reading takes any view; writing takes the hand of the owner, which refuses what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TypeVar
 
 import msgspec
@@ -99,12 +98,8 @@ async def losses(view: View) -> list[Loss]:
     return await _all(view, s.losses, Loss)
 
 
-async def put_losses(hand: Writer, rows: Iterable[Loss]) -> None:
-    """These and no others."""
-    await hand.drop(s.losses)
-    await hand.add(
-        s.losses, ({"node": row.node, "lost_after_ms": row.lost_after_ms, "doc": dump(row)} for row in rows)
-    )
+async def put_loss(hand: Writer, row: Loss) -> None:
+    await hand.put(s.losses, {"node": row.node, "lost_after_ms": row.lost_after_ms, "doc": dump(row)})
 
 
 async def placements(view: View) -> list[Placement]:

@@ -1,0 +1,99 @@
+"""One connection of a node to NATS. Owns how it proves itself and how the end of the connection is noticed.
+
+The machine's key signs the server's nonce. It signs joins and renewals too, each with its own leading word; a nonce
+that does not look like one is therefore not signed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import re
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import nats.errors
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nats.aio.client import Client
+
+from skerry_protocol import subjects
+from skerry_protocol.ids import NodeId
+
+log = logging.getLogger(__name__)
+
+CONNECT_WITHIN_S = 15.0
+NONCE = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+class BusError(RuntimeError):
+    """The hub was not reached or did not do what was asked; the text says why."""
+
+
+class NotConnected(BusError):
+    """There is no connection to NATS now; one is being tried."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """How a node gets in: `credentials` as the hub made them, and the raw private machine key."""
+
+    node: NodeId
+    credentials: str
+    machine_key: bytes
+
+    def sign(self, nonce: str) -> bytes:
+        """The server's nonce, signed. Raises BusError for anything that is not one."""
+        if NONCE.fullmatch(nonce) is None:
+            raise BusError("cannot log in to NATS: the server asks for a signature over something else")
+        key = Ed25519PrivateKey.from_private_bytes(self.machine_key)
+        return base64.b64encode(key.sign(nonce.encode()))
+
+
+async def connect(
+    servers: Sequence[str], tls: ssl.SSLContext, login: Login, lost: Callable[[], None],
+    refused: Callable[[str], None],
+) -> Client:  # fmt: skip
+    """A connected client. Calls `lost` once it is no use, `refused` for each thing that the server did not permit.
+
+    Raises BusError, also when nothing answers within CONNECT_WITHIN_S.
+    """
+    client = Client()
+    heard: list[str] = []
+
+    async def on_error(error: Exception) -> None:
+        heard[:] = [str(error) or type(error).__name__]
+        log.debug("NATS: %s", heard[0])
+        if "permissions violation" in heard[0].lower():
+            refused(heard[0])
+
+    async def on_end() -> None:
+        lost()
+
+    try:
+        async with asyncio.timeout(CONNECT_WITHIN_S):
+            await client.connect(
+                list(servers), tls=tls, tls_handshake_first=True, tls_hostname="skerry-hub",
+                user_jwt_cb=lambda: bytearray(login.credentials.encode()), signature_cb=login.sign,
+                inbox_prefix=subjects.inbox(login.node).encode(), name=str(login.node), allow_reconnect=False,
+                max_reconnect_attempts=1, reconnect_time_wait=1, connect_timeout=5, ping_interval=120,
+                error_cb=on_error, disconnected_cb=on_end, closed_cb=on_end,
+            )  # fmt: skip
+    except (TimeoutError, OSError, BusError, nats.errors.Error) as error:
+        await close(client)
+        # The client says only that no server is left; what it heard before is the reason.
+        reason = heard[0] if heard else str(error) or "no answer"
+        raise BusError(f"cannot reach NATS at {', '.join(servers)}: {reason}") from error
+    except BaseException:
+        await close(client)
+        raise
+    return client
+
+
+async def close(client: Client) -> None:
+    """Ends the connection, whatever state it is in."""
+    with suppress(TimeoutError, OSError, nats.errors.Error):
+        async with asyncio.timeout(5):
+            await client.close()

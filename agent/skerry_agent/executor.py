@@ -1,0 +1,162 @@
+"""Does what a plan says, action by action, and says how it went. Makes no decisions.
+
+Where an action that names an instance fails, the rest of that instance's are skipped, `Settle` too, and the others go
+on; after any failure `Finish` is skipped. Every action may be done again. Reads the present state for the planner too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from msgspec import Struct
+
+from skerry_protocol.ids import InstanceId
+
+from . import actions as do
+from .files import DiskError
+from .plan import Observed
+from .stoprules import unfit
+from .systemd import JobResult, Outcome, Systemd
+from .target import Running
+from .unitfiles import UnitFiles
+
+JOB_SECONDS = 90.0  # beside a unit's own stop timeout: systemd's own default
+RELOAD_SECONDS = 60.0
+PATTERN = "skerry-*"
+# Shipped beside the rendered ones; never an instance's.
+OWN = frozenset({"skerry-agent.service", "skerry-restore.service", "skerry-net.service", "skerry-fence.service"})
+VERBS = {do.StartUnit: "start", do.RestartUnit: "restart", do.StopUnit: "stop", do.CheckStop: "start"}
+
+
+class Failure(Struct, frozen=True):
+    """One action that did not work. `instance` is None where it concerned all."""
+
+    instance: InstanceId | None
+    reason: str
+
+
+Settled = Callable[[do.Settle | do.Finish], None]
+
+
+async def observe(systemd: Systemd, files: UnitFiles, expected: Iterable[Running]) -> Observed | Outcome:
+    """What of Skerry's is on disk and in systemd now; an Outcome where systemd does not answer."""
+    units = await systemd.units([PATTERN])
+    if isinstance(units, Outcome):
+        return units
+    ours = [unit for unit in units if unit.name not in OWN]
+    seen = files.seen(expected)
+    return Observed(
+        files={name: text for name, text in seen.files.items() if name not in OWN},
+        links=seen.links,
+        trees=seen.trees,
+        current=seen.current,
+        active=frozenset(unit.name for unit in ours if unit.up),
+        loaded=frozenset(unit.name for unit in ours),
+        stale=frozenset(unit.name for unit in ours if unit.stale),
+        stop_ms={unit.name: _ms(unit.stop_timeout_us) for unit in ours if unit.name.endswith(".service")},
+    )
+
+
+def _ms(microseconds: int | None) -> int:
+    """None is without end: longer than any lease."""
+    return 1 << 62 if microseconds is None else microseconds // 1000
+
+
+class Executor:
+    """Does plans, one at a time. `settled` is called at each Settle and Finish, to record it on disk."""
+
+    def __init__(self, systemd: Systemd, files: UnitFiles, settled: Settled) -> None:
+        self._systemd = systemd
+        self._files = files
+        self._settled = settled
+
+    async def run(self, plan: Sequence[do.Action], stop_seconds: float) -> list[Failure]:
+        """Everything in `plan`, in order. `stop_seconds`: the longest that a unit in it may take to stop."""
+        failures: list[Failure] = []
+        broken: set[InstanceId] = set()
+        for action in plan:
+            instance = None if isinstance(action, do.Reload | do.Finish) else action.instance
+            if instance in broken or (failures and isinstance(action, do.Finish)):
+                continue
+            reason = await self._try(action, stop_seconds + JOB_SECONDS)
+            if reason:
+                failures.append(Failure(instance, reason))
+                if instance is not None:
+                    broken.add(instance)
+        return failures
+
+    async def _try(self, action: do.Action, seconds: float) -> str:
+        """Empty when it is done, else why not."""
+        try:
+            job = self._job(action, seconds)
+            if job is None:
+                self._on_disk(action)
+                return ""
+            outcome = await job
+        except DiskError as error:
+            return str(error)
+        return "" if outcome.ok else _why(action, outcome)
+
+    def _job(self, action: do.Action, seconds: float) -> Awaitable[Outcome] | None:
+        """What is asked of systemd; None for what happens on disk."""
+        match action:
+            case do.Reload():
+                return self._systemd.reload(RELOAD_SECONDS)
+            case do.StartUnit():
+                return _leased(action.leased, self._systemd.start(action.unit, seconds))
+            case do.RestartUnit():
+                return _leased(action.leased, self._systemd.restart(action.unit, seconds))
+            case do.StopUnit():
+                return self._systemd.stop(action.unit, seconds)
+            case do.CheckStop():
+                return self._check_stop(action)
+            case do.SetProperties():
+                return self._systemd.set_properties(action.unit, action.properties, runtime=True)
+        return None
+
+    async def _check_stop(self, action: do.CheckStop) -> Outcome:
+        rules = await self._systemd.stop_rules(action.unit)
+        if isinstance(rules, Outcome):
+            return rules
+        leases = [name for name in rules.requisite if name.startswith("skerry-lease-")]
+        reasons = unfit(rules, action.limit_ms, leases[0] if leases else "a lease")
+        if not reasons:
+            return Outcome(action.unit, JobResult.DONE)
+        return Outcome(action.unit, JobResult.REFUSED, f"{'; '.join(reasons)} (systemctl revert {action.unit})")
+
+    def _on_disk(self, action: do.Action) -> None:
+        files = self._files
+        match action:
+            case do.WriteTree():
+                files.write_tree(action.instance, action.name, action.files, action.artifact)
+            case do.SwitchTree():
+                files.switch_tree(action.instance, action.name)
+            case do.RemoveInstance():
+                files.remove_instance(action.instance)
+            case do.WriteUnit():
+                files.write_unit(action.name, action.text)
+            case do.RemoveUnit():
+                files.remove_unit(action.name)
+            case do.EnableUnit():
+                files.enable(action.unit, action.target)
+            case do.DisableUnit():
+                files.disable(action.unit, action.target)
+            case do.DropProperties():
+                files.drop_properties(action.unit)
+            case do.Settle():
+                files.prune_trees(action.instance, ())
+                self._settled(action)
+            case do.Finish():
+                self._settled(action)
+
+
+async def _leased(leased: bool, job: Awaitable[Outcome]) -> Outcome:
+    """A fenced unit that systemd refuses because its lease is over starts with the next lease: no failure."""
+    outcome = await job
+    over = outcome.result in {JobResult.DEPENDENCY, JobResult.REFUSED, JobResult.INVALID}
+    return Outcome(outcome.unit, JobResult.DONE) if leased and over else outcome
+
+
+def _why(action: do.Action, outcome: Outcome) -> str:
+    what = "reload systemd" if isinstance(action, do.Reload) else f"{VERBS.get(type(action), 'change')} {outcome.unit}"
+    return f"cannot {what}: {outcome.reason or outcome.result.value}"

@@ -1,0 +1,41 @@
+"""What is done now and then: pruning answers that were remembered for repeats. The clock of it is apscheduler's."""
+
+from __future__ import annotations
+
+import logging
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from .clock import now_ms
+from .store import Owner, Store
+from .store import schema as s
+
+LOG = logging.getLogger(__name__)
+IDEMPOTENCY_MS = 24 * 3_600_000
+EVERY_MINUTES = 60
+
+
+class Maintenance:
+    """The jobs of one run of the hub."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._scheduler = AsyncIOScheduler(timezone="UTC")
+
+    def start(self) -> None:
+        """A run that was missed, however late, is made good once."""
+        self._scheduler.add_job(
+            self.prune, "interval", minutes=EVERY_MINUTES, misfire_grace_time=None, coalesce=True
+        )
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Ends the jobs."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    async def prune(self) -> int:
+        """Drops what is older than a day; returns how much."""
+        async with self._store.write() as tx:
+            hand = tx.as_owner(Owner.API)
+            return await hand.drop(s.idempotency, s.idempotency.c.at_ms < now_ms() - IDEMPOTENCY_MS)

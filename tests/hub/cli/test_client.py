@@ -1,0 +1,86 @@
+"""The parts of the client that need no hub; tests/hub/cli/test_against_hub.py has the rest."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skerry_hub.api.views import EventView, Refusal
+from skerry_hub.cli.client import Client, api, decoded, refused, with_query
+from skerry_hub.cli.errors import EXIT_REFUSED, EXIT_UNREACHABLE, CliError
+from skerry_hub.cli.settings import Settings
+
+PIN = "ab" * 32
+
+
+def test_a_query_holds_what_is_given() -> None:
+    assert (
+        with_query("/p", {"a": None, "b": False, "c": True, "d": 0, "e": "x y", "f": ""})
+        == "/p?c=true&d=0&e=x+y"
+    )
+    assert with_query("/p", {}) == "/p"
+
+
+@given(st.text(min_size=1))
+def test_whatever_a_person_types_is_one_part_of_a_path(text: str) -> None:
+    path = api("apps", text.encode("utf-8", "replace").decode())
+    assert path.count("/") == 3
+    assert path.isascii()
+    assert " " not in path
+    assert "?" not in path
+
+
+def test_an_answer_of_another_kind_is_a_line() -> None:
+    with pytest.raises(CliError, match="cannot read the hub's answer"):
+        decoded(EventView, b'{"id": "seven"}')
+    with pytest.raises(CliError, match="cannot read the hub's answer"):
+        decoded(EventView, b"<html>")
+
+
+def test_the_hubs_refusal_is_said_in_its_own_words() -> None:
+    error = refused(409, b'{"error": "cannot X: y", "then": "do z", "faults": ["f1", "f2"]}')
+    assert (error.what, error.then, error.code) == ("cannot X: y\n  f1\n  f2", "do z", EXIT_REFUSED)
+    assert Refusal("cannot X: y").error == "cannot X: y"
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"<html>", b"\xff", b'{"error": 5}'])
+def test_a_refusal_without_words_has_its_number(body: bytes) -> None:
+    assert refused(502, body).what == "cannot do that: the hub answered 502"
+
+
+def test_every_hub_that_is_not_there_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # not listening: whoever connects is refused
+        port = taken.getsockname()[1]
+        hubs = (f"https://127.0.0.1:{port}", f"https://localhost:{port}")
+        with pytest.raises(CliError) as caught:
+            Client(Settings(hubs, PIN, "t")).get(EventView, "/api/me")
+    assert caught.value.code == EXIT_UNREACHABLE
+    assert all(hub in caught.value.what for hub in hubs)
+
+
+def test_what_speaks_no_tls_is_a_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answering = threading.Thread(target=_answer, args=(server, b"HTTP/1.1 200 OK\r\n\r\n"))
+        answering.start()
+        address = f"https://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(CliError, match="cannot reach the hub") as caught:
+            Client(Settings((address,), PIN, "t")).get(EventView, "/api/me")
+        answering.join()
+    assert caught.value.code == EXIT_UNREACHABLE
+
+
+def _answer(server: socket.socket, words: bytes) -> None:
+    peer, _ = server.accept()
+    with peer:
+        peer.recv(4096)
+        peer.sendall(words)
+
+
+def test_a_socket_that_is_not_there_is_a_line() -> None:
+    with pytest.raises(CliError, match="cannot reach the hub.*No such file"):
+        Client(Settings(("https://hub:1",), PIN, "t", "/nowhere/api.sock")).get(EventView, "/api/me")
