@@ -15,6 +15,12 @@ from skerry_protocol.messages import Issued
 from .render import Content
 
 
+class Begin(Struct, frozen=True, tag=True):
+    """Record that the instance is being switched to what the target says: a crash from here on leaves it half done."""
+
+    instance: InstanceId
+
+
 class WriteTree(Struct, frozen=True, tag=True):
     """Write the content folder `<instances>/<instance>/<name>`, whole, with a link `artifact` where there is one."""
 
@@ -73,7 +79,10 @@ class Reload(Struct, frozen=True, tag=True):
 
 
 class StartUnit(Struct, frozen=True, tag=True):
-    """Start and wait for the job. With `leased`, systemd's refusal because the lease is over is no failure."""
+    """Start and wait for the job. With `leased`, systemd's refusal because the lease is over is no failure.
+
+    A process that does not come up is no failure of the plan either: the unit was switched, health judges it.
+    """
 
     instance: InstanceId
     unit: str
@@ -81,7 +90,7 @@ class StartUnit(Struct, frozen=True, tag=True):
 
 
 class RestartUnit(Struct, frozen=True, tag=True):
-    """Restart (start, where it does not run) and wait for the job. `leased` as in StartUnit."""
+    """Restart (start, where it does not run) and wait for the job. `leased` and failures as in StartUnit."""
 
     instance: InstanceId
     unit: str
@@ -131,6 +140,6 @@ class Finish(Struct, frozen=True, tag=True):
 
 
 Action = (
-    WriteTree | SwitchTree | RemoveInstance | WriteUnit | RemoveUnit | EnableUnit | DisableUnit | Reload | StartUnit
-    | RestartUnit | StopUnit | CheckStop | SetProperties | DropProperties | Settle | Finish
+    Begin | WriteTree | SwitchTree | RemoveInstance | WriteUnit | RemoveUnit | EnableUnit | DisableUnit | Reload
+    | StartUnit | RestartUnit | StopUnit | CheckStop | SetProperties | DropProperties | Settle | Finish
 )  # fmt: skip

@@ -19,7 +19,7 @@ from skerry_protocol.codec import WireError, decode, encode
 from skerry_protocol.ids import NodeId
 from skerry_protocol.messages import Ask, AskPart
 
-from .buslink import BusError
+from .buslink import BusError, heed
 
 log = logging.getLogger(__name__)
 
@@ -101,5 +101,6 @@ class Answers:
             raise ValueError(f"a part has {len(data)} bytes, at most {PART_MAX} are taken")
         try:
             await self._client.request(to, data, timeout=TAKEN_WITHIN_S)
+            heed()
         except (TimeoutError, OSError, nats.errors.Error) as error:
             raise BusError(f"nobody takes the answer: {str(error) or type(error).__name__}") from error

@@ -166,6 +166,7 @@ class NodeBus:
         client = await buslink.connect(self._servers(), self._tls(), self._login, lost.set, self._refused)
         answers = Answers(client, self._login.node, self._do.on_ask)
         try:
+            buslink.heed()
             async with asyncio.TaskGroup() as group:
                 start = group.create_task(self._start(client, answers))
                 await lost.wait()

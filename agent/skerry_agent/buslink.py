@@ -92,6 +92,17 @@ async def connect(
     return client
 
 
+def heed() -> None:
+    """Raises CancelledError where this task was cancelled and has not noticed.
+
+    asyncio.wait_for of Python 3.11, which the NATS client waits with, loses a cancellation that meets its result; a
+    loop around it would then go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 async def close(client: Client) -> None:
     """Ends the connection, whatever state it is in."""
     with suppress(TimeoutError, OSError, nats.errors.Error):

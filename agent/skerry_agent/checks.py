@@ -66,11 +66,14 @@ async def _main_pid(systemd: Systemd, service: str) -> int | None:
     """The service's main process, if it still is its own: numbers of processes are used again."""
     shown = await systemd.show([service])
     pid = 0 if isinstance(shown, Outcome) else shown[0].main_pid
+    return pid if _belongs(pid, service) else None
+
+
+def _belongs(pid: int, service: str) -> bool:
     try:
-        groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
+        return f"/{service}" in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
     except OSError:
-        return None
-    return pid if f"/{service}" in groups else None
+        return False
 
 
 async def _exec(

@@ -21,17 +21,27 @@ LEFT_OUT = frozenset(
     }
 )  # fmt: skip
 # What DynamicUser= implies (systemd.exec(5)), for when its user is named by number instead.
-IMPLIED = ("NoNewPrivileges=yes", "PrivateTmp=yes", "ProtectSystem=strict", "RemoveIPC=no", "RestrictSUIDSGID=yes")
+IMPLIED = (
+    "NoNewPrivileges=yes",
+    "PrivateTmp=yes",
+    "ProtectSystem=strict",
+    "RemoveIPC=no",
+    "RestrictSUIDSGID=yes",
+)
 
 
-def check_unit(service: str, text: str, owner: Owner, run: tuple[str, ...], timeout_ms: int) -> tuple[str, str]:
+def check_unit(
+    service: str, text: str, owner: Owner, run: tuple[str, ...], timeout_ms: int
+) -> tuple[str, str]:
     """(unit name, unit text) of a check of `service`, whose own unit text is `text`. Raises UnitTextError.
 
     The name carries a digest of the text, so that systemd has never loaded it in another form.
     """
     program = run[0]
     if "/" in program:
-        program = plain_path(program if program.startswith("/") else f"{APP_ROOT}/{program.removeprefix('./')}")
+        program = plain_path(
+            program if program.startswith("/") else f"{APP_ROOT}/{program.removeprefix('./')}"
+        )
     unit = [f"Requisite={service}", f"After={service}", f"JoinsNamespaceOf={service}"]
     body = [
         "Type=oneshot",
@@ -44,7 +54,17 @@ def check_unit(service: str, text: str, owner: Owner, run: tuple[str, ...], time
         own_service = [line for line in own_service if line not in {"DynamicUser=yes", "RemoveIPC=yes"}]
         body += [f"User={owner.uid}", f"Group={owner.gid if owner.gid is not None else owner.uid}", *IMPLIED]
     made = "\n".join(
-        ["[Unit]", f"Description=Skerry: check of {service}", *unit, *own_unit, "", "[Service]", *own_service, *body, ""]
+        [
+            "[Unit]",
+            f"Description=Skerry: check of {service}",
+            *unit,
+            *own_unit,
+            "",
+            "[Service]",
+            *own_service,
+            *body,
+            "",
+        ]
     )
     digest = hashlib.sha256(made.encode()).hexdigest()[:12]
     return f"{stem(service)}{digest}.service", made

@@ -104,9 +104,11 @@ class PinnedHttps:
                 reasons.append(error)
         raise _all(reasons)
 
-    @contextmanager
-    def open(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[http.client.HTTPResponse]:
-        """A GET whose body the caller reads piece by piece, from the first hub that answers below 500."""
+    def open(self, path: str, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
+        """A GET whose body the caller reads piece by piece, from the first hub that answers below 500.
+
+        Closing the response ends its connection. Raises HttpsError.
+        """
         reasons: list[HttpsError] = []
         for hub in self.hubs:
             try:
@@ -116,11 +118,10 @@ class PinnedHttps:
             except HttpsError as error:
                 reasons.append(error)
                 continue
-            with closing(connection), closing(response):
-                if response.status < 500:
-                    yield response
-                    return
-                reasons.append(HttpsError(f"{hub}: it answers {response.status}"))
+            if response.status < 500:
+                return response
+            response.close()
+            reasons.append(HttpsError(f"{hub}: it answers {response.status}"))
         raise _all(reasons)
 
     def introduce(self) -> Met:

@@ -8,15 +8,24 @@ transaction. Must never need two calls: an agent stopped between "arm the end" a
 
 from __future__ import annotations
 
+import re
+
 from .unitfile import text
 
 ACCURACY = "10ms"  # the default, one minute, would let copies overlap
 PREFIX = "skerry-lease-"
+TARGET = re.compile(r"skerry-lease-([0-9]+)(?:-end)?\.target")
 
 
 def target_name(length_ms: int) -> str:
     """The target that is active while claims of this length may live here."""
     return f"{PREFIX}{length_ms}.target"
+
+
+def length_of(unit: str) -> int | None:
+    """The length (ms) whose target or end target this is; None for any other unit."""
+    match = TARGET.fullmatch(unit)
+    return int(match[1]) if match else None
 
 
 def end_name(length_ms: int) -> str:

@@ -104,9 +104,10 @@ class Node:
         self._target: Target | None = None
         self._changed: set[InstanceId] = set()
 
-    def open(self) -> None:
+    def open(self, read_only: bool = False) -> None:
         """Read what the disk holds. What is damaged becomes a condition, never an error."""
-        self.disk.prepare()
+        if not read_only:
+            self.disk.prepare()
         applied = self.disk.applied()
         if isinstance(applied, State):
             self.applied = applied

@@ -16,6 +16,7 @@ from skerry_protocol.messages import StepName, StepState
 
 from .actions import (
     Action,
+    Begin,
     CheckStop,
     DisableUnit,
     DropProperties,
@@ -33,7 +34,7 @@ from .actions import (
     WriteTree,
     WriteUnit,
 )
-from .leaseunits import end_name, shared, target_name
+from .leaseunits import length_of, shared
 from .render import Rendered
 from .target import Running, State, Target
 
@@ -129,29 +130,28 @@ class _Planner:
         self.fetches: dict[str, Artifact] = {}
         self.blocked = False
         self.go: list[Running] = []
-        self.gone: list[Running] = []
-        self.kept: list[Running] = []
+        self.gone: list[InstanceId] = []
+        self.kept: list[InstanceId] = []
 
     def plan(self) -> Plan:
         self._sort_out()
-        removals = [action for one in self.gone for action in self._remove(one)]
+        # Before any removal: an instance that goes may leave its file to one that takes over its unit's name.
+        begins = [Begin(one.instance.id) for one in self.go if self._old(one) != one.rendered]
+        removals = [action for name in self.gone for action in self._remove(name)]
         writes = self._write_shared() + [action for one in self.go for action in self._write(one)]
         reload: list[Action] = [Reload()] if self._needs_reload(removals + writes) else []
         checks = [action for one in self.go for action in self._check_and_enable(one)]
         relink: list[Action] = [Reload()] if self._needs_relink(checks) else []
         switches = [action for one in self.go for action in self._switch(one)]
-        ends = [*self._unfit(), *self._unused_leases(), *self._settle_removed(), *self._finish()]
-        actions = (*removals, *writes, *reload, *checks, *relink, *switches, *ends)
+        ends = [*self._unfit(), *self._unused_leases(), *self._finish()]
+        actions = (*begins, *removals, *writes, *reload, *checks, *relink, *switches, *ends)
         fetches = tuple(self.fetches[key] for key in sorted(self.fetches))
         return Plan(actions, tuple(self.waiting), fetches)
 
     # Who goes ahead, who goes, who keeps what it has.
 
     def _sort_out(self) -> None:
-        for one in _sorted(self.applied.instances):
-            name = one.instance.id
-            if name not in self.target.instances and name not in self.target.refused:
-                self.gone.append(one)
+        self.gone = sorted(self.applied.names() - {*self.target.instances, *self.target.refused})
         for name, reasons in sorted(self.target.refused.items()):
             self._keep(name, StepName.VERIFIED, StepState.FAILED, "; ".join(reasons))
         for name in sorted(self.target.idle):
@@ -160,42 +160,42 @@ class _Planner:
             self._sort_out_one(one)
 
     def _sort_out_one(self, one: Running) -> None:
-        digest = one.rendered.artifact
+        name, digest = one.instance.id, one.rendered.artifact
         if digest is not None and digest not in self.artifacts:
             artifact = next(item for item in one.entry.app.artifacts.values() if item.sha256 == digest)
             self.fetches[digest] = artifact
-            self._keep(
-                one.instance.id,
-                StepName.FETCHED,
-                StepState.WAITING,
-                f"artifact {digest[:12]} is not here yet",
-            )
-        elif self.applied.instances.get(one.instance.id) == one:
-            self.kept.append(one)
+            self._keep(name, StepName.FETCHED, StepState.WAITING, f"artifact {digest[:12]} is not here yet")
+        elif self.applied.of(name) == (one,) and name in self.applied.instances:
+            self.kept.append(name)
         else:
             self.go.append(one)
 
     def _keep(self, name: InstanceId, step: StepName, state: StepState, reason: str) -> None:
-        old = self.applied.instances.get(name)
         self.waiting.append(Waiting(name, step, state, reason))
-        if old is not None:
-            self.kept.append(old)
-            # Its lease may be longer than the new assignment says, so the hub must not count by the new one yet.
-            self.blocked = self.blocked or old.rendered.lease is not None
+        self.kept.append(name)
+        # Its lease may be longer than the new assignment says, so the hub must not count by the new one yet.
+        self.blocked = self.blocked or any(one.rendered.lease is not None for one in self.applied.of(name))
+
+    def _renderings(self, names: list[InstanceId]) -> list[Rendered]:
+        return [one.rendered for name in names for one in self.applied.of(name)]
 
     def _old(self, one: Running) -> Rendered | None:
+        """What is surely in force of an instance; None where it is new, or was left half done."""
         old = self.applied.instances.get(one.instance.id)
-        return old.rendered if old else None
+        return old.rendered if old and one.instance.id not in self.applied.pending else None
 
     # Phases.
 
-    def _remove(self, one: Running) -> list[Action]:
+    def _remove(self, name: InstanceId) -> list[Action]:
         """Disabled first, so that a reboot in between does not bring it back."""
-        name, old = one.instance.id, one.rendered
-        still = {unit for other in (*self.go, *self.kept) for unit in other.rendered.units}
-        found = self._unlink(name, old) + self._stops(name, old)
-        found += self._drops(name, sorted(set(old.units) - still))
-        return found if name in self.target.idle else [*found, RemoveInstance(name)]
+        rest = [*(one.rendered for one in self.go), *self._renderings(self.kept)]
+        still = {unit for other in rest for unit in other.units}
+        found: list[Action] = []
+        for old in self._renderings([name]):
+            found += self._unlink(name, old) + self._stops(name, old)
+            found += self._drops(name, sorted(set(old.units) - still))
+        found += [] if name in self.target.idle else [RemoveInstance(name)]
+        return [*found, Settle(name)]
 
     def _unlink(self, name: InstanceId, old: Rendered) -> list[Action]:
         link = (old.wanted_by, old.starts)
@@ -227,20 +227,20 @@ class _Planner:
         self.files |= texts
         return found
 
-    def _lengths(self, instances: list[Running]) -> set[int]:
-        return {one.rendered.lease.length_ms for one in instances if one.rendered.lease}
-
     def _write_shared(self) -> list[Action]:
-        lengths = sorted(self._lengths(self.go))
+        lengths = sorted({one.rendered.lease.length_ms for one in self.go if one.rendered.lease})
         return [action for length in lengths for action in self._texts(None, shared(length))]
 
     def _write(self, one: Running) -> list[Action]:
         name, old, new = one.instance.id, self._old(one), one.rendered
+        if old == new:
+            return []
         found: list[Action] = []
-        if old is not None and (old.starts, old.wanted_by) != (new.starts, new.wanted_by):
-            # Stopped before its files say otherwise: what systemd reads then would no longer end it with its old lease.
-            found += self._unlink(name, old) + self._stops(name, old)
-            found += self._drops(name, sorted(set(old.units) - set(new.units)))
+        for other in self._renderings([name]):
+            if (other.starts, other.wanted_by) != (new.starts, new.wanted_by):
+                # Stopped before its files say otherwise: what systemd reads then would no longer end it with its lease.
+                found += self._unlink(name, other) + self._stops(name, other)
+                found += self._drops(name, sorted(set(other.units) - set(new.units)))
         found += _tree(one, self.seen) + self._texts(name, new.units)
         return found if old is None else found + self._live(name, old, new)
 
@@ -255,14 +255,17 @@ class _Planner:
         """A unit that systemd does not have loaded is read afresh; any other keeps its old text without a reload."""
         known = self.seen.loaded | self.seen.active
         written = {action.name for action in before if isinstance(action, WriteUnit | RemoveUnit)}
-        going = {unit for one in (*self.go, *self.gone) for unit in one.rendered.units}
+        changing = [one.rendered for one in self.go if self._old(one) != one.rendered]
+        going = {unit for one in (*changing, *self._renderings(self.gone)) for unit in one.units}
         return bool(written & known or going & self.seen.stale or (going & known and self.gone))
 
     def _check_and_enable(self, one: Running) -> list[Action]:
         """A fenced unit is wanted by its lease only after its stop timeout was seen to fit."""
         name, new = one.instance.id, one.rendered
         found: list[Action] = []
-        if new.lease is not None and self._old(one) != new:
+        if self._old(one) == new:
+            return found
+        if new.lease is not None:
             found.append(CheckStop(name, new.service, new.lease.stop_ms))
         if (new.wanted_by, new.starts) not in self.links:
             self.links.add((new.wanted_by, new.starts))
@@ -272,20 +275,24 @@ class _Planner:
     def _needs_relink(self, checks: list[Action]) -> bool:
         """A loaded lease target does not see a new wants link, and would open without the new copy."""
         enabled = {action.target for action in checks if isinstance(action, EnableUnit)}
-        leases = {target_name(length) for length in self._lengths(self.go)}
+        leases = {one.rendered.wanted_by for one in self.go if one.rendered.lease}
         return bool(enabled & leases & (self.seen.loaded | self.seen.active))
 
     def _switch(self, one: Running) -> list[Action]:
         name, old, new = one.instance.id, self._old(one), one.rendered
+        if old == new:
+            return [Settle(name)]
         found: list[Action] = []
         if self.seen.current.get(name) != new.tree_name:
             found.append(SwitchTree(name, new.tree_name))
-        open_now = new.lease is None or new.wanted_by in self.seen.active
         leased = new.lease is not None
-        if open_now and (old is None or (old.starts, old.wanted_by) != (new.starts, new.wanted_by)):
-            found.append(StartUnit(name, new.starts, leased))
-        elif open_now and old is not None and self._must_restart(old, new):
-            found.append(RestartUnit(name, new.starts, leased))
+        if not leased or new.wanted_by in self.seen.active:
+            if name in self.applied.pending:  # half done: nobody knows from what it was started
+                found.append(RestartUnit(name, new.starts, leased))
+            elif old is None or (old.starts, old.wanted_by) != (new.starts, new.wanted_by):
+                found.append(StartUnit(name, new.starts, leased))
+            elif self._must_restart(old, new):
+                found.append(RestartUnit(name, new.starts, leased))
         return [*found, Settle(name)]
 
     def _must_restart(self, old: Rendered, new: Rendered) -> bool:
@@ -297,31 +304,25 @@ class _Planner:
     def _unfit(self) -> list[Action]:
         """A fenced copy whose stop timeout somebody made longer must not live on under its lease."""
         found: list[Action] = []
-        for one in self.kept:
-            new, name = one.rendered, one.instance.id
-            takes = self.seen.stop_ms.get(new.service, 0)
-            if new.lease is None or takes <= new.lease.stop_ms:
-                continue
-            reason = f"a drop-in gives it {takes} ms to stop, its lease allows {new.lease.stop_ms} ms"
-            self.waiting.append(
-                Waiting(name, StepName.STARTED, StepState.HELD, f"{reason} (systemctl revert)")
-            )
-            found += self._unlink(name, new)
-            found += self._stops(name, new) if self.active & set(new.units) else []
+        for name in self.kept:
+            for new in self._renderings([name]):
+                takes = self.seen.stop_ms.get(new.service, 0)
+                if new.lease is None or takes <= new.lease.stop_ms:
+                    continue
+                reason = f"a drop-in gives it {takes} ms to stop, its lease allows {new.lease.stop_ms} ms"
+                text = f"{reason} (systemctl revert {new.service})"
+                self.waiting.append(Waiting(name, StepName.STARTED, StepState.HELD, text))
+                found += self._unlink(name, new)
+                found += self._stops(name, new) if self.active & set(new.units) else []
         return found
 
     def _unused_leases(self) -> list[Action]:
-        """The targets of lengths that nothing has any more."""
-        before = self._lengths(list(self.applied.instances.values()))
-        found: list[Action] = []
-        for length in sorted(before - self._lengths([*self.go, *self.kept])):
-            names = [target_name(length), end_name(length)]
-            found += [StopUnit(None, name) for name in names if name in self.active]
-            found += self._drops(None, names)
-        return found
-
-    def _settle_removed(self) -> list[Action]:
-        return [Settle(one.instance.id) for one in self.gone]
+        """The targets of lengths that nothing here has any more."""
+        rest = [*(one.rendered for one in self.go), *self._renderings(self.kept)]
+        needed = {one.lease.length_ms for one in rest if one.lease}
+        names = sorted(name for name in self.files if length_of(name) not in {None, *needed})
+        stops: list[Action] = [StopUnit(None, name) for name in names if name in self.active]
+        return stops + self._drops(None, names)
 
     def _finish(self) -> list[Action]:
         return (

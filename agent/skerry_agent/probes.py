@@ -84,7 +84,9 @@ async def _addresses(host: str, pid: int | None) -> tuple[str, ...]:
         return (str(ip_address(host)),)
     except ValueError:
         if pid is not None:
-            raise ValueError(f"{host}: only an address or localhost can be checked in a network of its own") from None
+            raise ValueError(
+                f"{host}: only an address or localhost can be checked in a network of its own"
+            ) from None
     found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(info[4][0]) for info in found))
 

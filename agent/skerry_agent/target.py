@@ -31,10 +31,27 @@ class Running(Struct, frozen=True):
 
 
 class State(Struct, frozen=True, omit_defaults=True):
-    """What the node's units were switched to. `issued` lags while something of it waits that could still matter."""
+    """What the node's units were switched to. `issued` lags while something of it waits that could still matter.
+
+    `pending`: all that a switch was begun to and not settled, by failures or crashes; something of it may be in force.
+    """
 
     issued: Issued | None = None
     instances: dict[InstanceId, Running] = field(default_factory=dict)
+    pending: dict[InstanceId, tuple[Running, ...]] = field(default_factory=dict)
+
+    def names(self) -> frozenset[InstanceId]:
+        """Every instance of which something may be on disk or running."""
+        return frozenset(self.instances) | frozenset(self.pending)
+
+    def of(self, instance: InstanceId) -> tuple[Running, ...]:
+        """Everything that may be in force of one instance."""
+        settled = (self.instances[instance],) if instance in self.instances else ()
+        return settled + self.pending.get(instance, ())
+
+    def may_run(self) -> tuple[Instance, ...]:
+        """Every instance that may run here, as it was assigned then: what a beat must name the claims of."""
+        return tuple(one.instance for name in sorted(self.names()) for one in self.of(name))
 
 
 class Target(Struct, frozen=True):
@@ -100,8 +117,22 @@ def _neighbours(assignment: Assignment) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def begin(state: State, target: Target, instance: InstanceId) -> State:
+    """`state` after the action Begin(instance)."""
+    new, begun = target.instances.get(instance), state.pending.get(instance, ())
+    if new is None or new in begun:
+        return state
+    return structs.replace(state, pending={**state.pending, instance: (*begun, new)})
+
+
 def settle(state: State, target: Target, instance: InstanceId) -> State:
     """`state` after the action Settle(instance)."""
     rest = {key: value for key, value in state.instances.items() if key != instance}
+    pending = {key: value for key, value in state.pending.items() if key != instance}
     new = target.instances.get(instance)
-    return State(state.issued, rest | ({instance: new} if new else {}))
+    return State(state.issued, rest | ({instance: new} if new else {}), pending)
+
+
+def finish(state: State, issued: Issued) -> State:
+    """`state` after the action Finish."""
+    return structs.replace(state, issued=issued)

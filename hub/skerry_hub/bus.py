@@ -49,8 +49,8 @@ class Handlers:
     """What the bus asks of the rest of the hub.
 
     `on_beat(node, beat, now_ms)` answers from memory, or with something to wait for; None leaves it unanswered.
-    `on_report` returns after its commit. `nodes` are all that may have an assignment; `revoked` are all machine keys (raw public)
-    that were ever removed; both are read on each connection. `servers` may wait until there is one.
+    `on_report` returns after its commit. `nodes` are all that may have an assignment; `revoked` are all machine keys
+    (raw public) that were ever removed; both are read on each connection. `servers` may wait until there is one.
     """
 
     servers: Callable[[], Awaitable[Sequence[str]]]
@@ -88,6 +88,7 @@ class HubBus:
         failures = 0
         while True:
             before = self.connections
+            natslink.heed()
             try:
                 await self._serve_once()
                 self.trouble = "the connection to NATS ended"
@@ -147,6 +148,7 @@ class HubBus:
         token = natsauth.hub_credentials(self._accounts, self._region)
         client = await natslink.connect(servers, self._tls, token, self._accounts.hub_user, lost.set)
         try:
+            natslink.heed()
             await natslink.first_of(lost, self._serve(client))
         finally:
             self._gone()
@@ -163,6 +165,7 @@ class HubBus:
         self.connections += 1
         self.connected.set()
         self._do.on_connected()
+        natslink.heed()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.publisher.run(js))
             group.create_task(reports.run(js, self._do.on_report, self.rejects))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -11,18 +12,19 @@ from pathlib import Path
 import click
 
 from skerry_protocol.ids import NAME_EXPECTED, MeshName, Region, is_name
+from skerry_protocol.jointoken import DEFAULT_PORT as PORT
 
 from . import backup as backups
 from .files import write_file
 from .hub import Settings
 from .identity import Identity, IdentityError, create, read
 from .model import Mesh
+from .natsconfig import NatsServerError
 from .people import Role, add_person, new_secret
 from .service import Service
 from .store import Owner, Store, StoreError, rows
 
 DATA = Path("/var/lib/skerry-hub")
-PORT = 8443
 LOG = logging.getLogger(__name__)
 
 _data = click.option(
@@ -33,6 +35,7 @@ _data = click.option(
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """A region's hub: decides what its nodes run. They keep running it without one."""
+    os.umask(0o077)  # the store and what is beside it are nobody else's to read
 
 
 def _name(_context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -81,19 +84,36 @@ async def first_admin(identity: Identity, admin: str) -> str:
 @_data
 @click.option("--listen", default=f"[::]:{PORT}", show_default=True, help="HOST:PORT of the API.")
 @click.option("--nats", help="An existing NATS server's URL; without it the hub runs its own.")
+@click.option("--nats-port", default=4222, show_default=True, help="Where the hub's own NATS server listens.")
+@click.option("--nats-server", type=click.Path(path_type=Path), help="Another nats-server program.")
 @click.option("--advertise", default="", help="Hosts, by comma, where nodes reach this hub.")
 @click.option("--debug", is_flag=True, help="Log more.")
-def run(data: Path, listen: str, nats: str | None, advertise: str, debug: bool) -> None:
+def run(
+    data: Path,
+    listen: str,
+    nats: str | None,
+    nats_port: int,
+    nats_server: Path | None,
+    advertise: str,
+    debug: bool,
+) -> None:
     """Run the hub until SIGTERM."""
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.INFO, format="%(levelname)s %(name)s: %(message)s"
     )
-    for noisy in ("aiosqlite", "alembic", "asyncio", "uvicorn.error"):
+    for noisy in ("aiosqlite", "alembic", "apscheduler", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It warns of every client that closes a TLS connection first, which is nobody's fault.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     host, port = address(listen)
     hosts = tuple(name.strip() for name in advertise.split(",") if name.strip())
     with _told():
-        asyncio.run(_serve(read(data), Settings(host, port, nats, hosts)))
+        asyncio.run(
+            _serve(
+                read(data),
+                Settings(host, port, None if nats == "embedded" else nats, hosts, nats_port, nats_server),
+            )
+        )
 
 
 def address(text: str) -> tuple[str, int]:
@@ -137,7 +157,7 @@ class _told:  # noqa: N801 - a context manager
         return None
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, StoreError | IdentityError):
+        if isinstance(error, StoreError | IdentityError | NatsServerError):
             raise click.ClickException(str(error)) from error
         if isinstance(error, OSError):
             raise click.ClickException(f"cannot go on: {error}") from error

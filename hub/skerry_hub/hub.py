@@ -17,6 +17,7 @@ from sqlalchemy import select
 
 from skerry_protocol.ids import NodeId
 
+from .artifacts import ArtifactStore
 from .bus import BusError, Handlers
 from .hearing import Hearing
 from .identity import Identity
@@ -75,6 +76,7 @@ class Hub:
         self.bus = self.nats.make_bus(self._handlers())
         self.hearing.connect(self.reconciler.kick, self.bus, self.forget)
         self.maintenance = Maintenance(store)
+        self.artifacts = ArtifactStore(identity.data / "artifacts")
         self._events = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         store.on_commit(self._committed)

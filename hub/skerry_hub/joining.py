@@ -76,7 +76,7 @@ async def _joined(tx: Transaction, hub: Hub, asked: JoinRequest, node: NodeId) -
         )
     uses = await token_uses(tx, found.id)
     name = asked.name or _from_hostname(asked.hostname)
-    refused = judge(found, uses, name, now_ms())
+    refused = judge(found, uses, name, now_ms(), hub.identity.region)
     if isinstance(refused, Refused):
         raise JoinRefused(f"cannot join {hub.mesh.region}: {refused.reason}", refused.then)
     await _check_name(tx, name)

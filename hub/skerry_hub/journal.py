@@ -117,10 +117,14 @@ async def revision(view: View, kind: str, name: str, number: int) -> Revision | 
 
 
 def _revision(row: tuple[object, ...]) -> Revision:
-    *fields, content = row
-    names = ("kind", "name", "number", "at_ms", "changer", "reason")
-    raw_content = msgspec.Raw(content.encode()) if isinstance(content, str) else None
-    return msgspec.convert({**dict(zip(names, fields, strict=True)), "content": raw_content}, Revision)
+    kind, name, number, at_ms, changer, reason, content = row
+    assert isinstance(number, int)
+    assert isinstance(at_ms, int)
+    return Revision(str(kind), str(name), number, at_ms, str(changer), str(reason), _raw(content))
+
+
+def _raw(content: object) -> msgspec.Raw | None:
+    return msgspec.Raw(content.encode()) if isinstance(content, str) else None
 
 
 async def events(
@@ -152,6 +156,5 @@ async def last_event(view: View) -> int:
 def _event(row: tuple[object, ...]) -> EventRow:
     names = [str(column.name) for column in s.events.columns]
     values = dict(zip(names, row, strict=True))
-    if isinstance(values["data"], str):
-        values["data"] = msgspec.Raw(values["data"].encode())
-    return msgspec.convert(values, EventRow)
+    data = _raw(values.pop("data"))
+    return msgspec.structs.replace(msgspec.convert(values, EventRow), data=data)

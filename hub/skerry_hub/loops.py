@@ -71,12 +71,7 @@ class Outcome:
 
 def run(state: State, moment: Moment) -> Outcome:
     """One pass of all loops."""
-    view = {
-        name: getattr(state, name)
-        for name in ("mesh", "apps", "revisions", "nodes", "facts", "losses", "paused", "overwrites", "holds")
-    }
-    before = {name: getattr(state, name) for name in ("placements", "claims", "issued", "steps")}
-    made = GRAPH.run({**view, **before}, moment)
+    made = GRAPH.run(_view(state), moment)
     return Outcome(
         cast(Schedule, made["schedule"]),
         cast(tuple[ClaimRow, ...], made["claims"]),
@@ -84,6 +79,10 @@ def run(state: State, moment: Moment) -> Outcome:
         cast(Mapping[NodeId, Withheld], made["withheld"]),
         cast(tuple[AssignmentRow, ...], made["assignments"]),
     )
+
+
+def _view(state: State) -> dict[str, object]:
+    return {name: getattr(state, name) for name in State.__dataclass_fields__}
 
 
 def _state(view: Fields, **more: object) -> State:
@@ -232,6 +231,12 @@ def signed(draft: Assignment, moment: Moment) -> AssignmentRow:
     )
 
 
+def preview(state: State, moment: Moment) -> tuple[Schedule, Mapping[NodeId, Withheld]]:
+    """What a run would decide, up to the assignments, none of which is made."""
+    made = PREVIEW.run(_view(state), moment)
+    return cast(Schedule, made["schedule"]), cast(Mapping[NodeId, Withheld], made["withheld"])
+
+
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
@@ -262,6 +267,9 @@ GRAPH = Graph(
         Step("sign", reads=_names("drafts"), previous=frozenset(), writes=_names("assignments"), run=_sign),
     )
 )
+
+
+PREVIEW = Graph(tuple(step for step in GRAPH.steps if step.name != "sign"))
 
 
 def with_apps(state: State, rows: Iterable[AppRow]) -> State:

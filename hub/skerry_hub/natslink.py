@@ -108,6 +108,7 @@ async def ensure_streams(js: JetStreamContext, region: Region) -> bool:
         await js.add_consumer(subjects.REPORT_STREAM, _report_consumer())
     except (TimeoutError, nats.errors.Error) as error:
         raise BusError(f"cannot set up JetStream: {error}") from error
+    heed()
     return new
 
 
@@ -163,6 +164,17 @@ async def push_account(
         await close(client)
     if not isinstance(answer, dict) or "error" in answer:
         raise BusError(f"cannot tell NATS who is revoked: {str(answer)[:200]}")
+
+
+def heed() -> None:
+    """Raises CancelledError where this task was cancelled and has not noticed.
+
+    asyncio.wait_for of Python 3.11, which the NATS client waits with, loses a cancellation that meets its result; a
+    loop around it would then go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def first_of(event: asyncio.Event, work: Awaitable[None]) -> None:

@@ -19,7 +19,7 @@ from skerry_protocol.ids import NodeId, Region
 from skerry_protocol.messages import AssignmentAt
 
 from .model import AssignmentRow
-from .natslink import StreamsLost
+from .natslink import StreamsLost, heed
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ class Publisher:
 
     async def _worker(self, js: JetStreamContext) -> None:
         while True:
+            heed()
             node = await self._take()
             sent = False
             try:

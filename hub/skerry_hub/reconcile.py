@@ -163,6 +163,7 @@ async def _write(tx: Transaction, state: State, outcome: Outcome) -> None:
     await sign.add(s.assignments, (rows.assignment_values(row) for row in outcome.assignments))
     await _prune(tx, state, outcome)
     await _confirmed(tx, state, outcome)
+    await _overwritten(tx, state)
 
 
 async def _placements(tx: Transaction, state: State, outcome: Outcome) -> None:
@@ -211,6 +212,15 @@ async def _confirmed(tx: Transaction, state: State, outcome: Outcome) -> None:
     for node in state.nodes:
         if node.confirmed_by is not None and node.id not in new and _settled(node, state):
             await rows.put_node(hand, msgspec.structs.replace(node, confirmed_by=None))
+
+
+async def _overwritten(tx: Transaction, state: State) -> None:
+    """An operator's overwriting is over once the node holds something of this hub's again."""
+    hand = tx.as_owner(Owner.RESUME)
+    for node in state.overwrites:
+        fact = state.facts.get(node)
+        if fact is not None and any(row.issued == fact.accepted for row in state.issued.get(node, ())):
+            await hand.drop(s.paused, s.paused.c.node == node)
 
 
 def _settled(node: NodeRow, state: State) -> bool:

@@ -19,7 +19,7 @@ from skerry_protocol.codec import WireError, decode
 from skerry_protocol.ids import NODE_ID, NodeId
 from skerry_protocol.messages import ReportBatch
 
-from .natslink import StreamsLost
+from .natslink import StreamsLost, heed
 from .rejects import Rejects
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ async def run(js: JetStreamContext, on_report: OnReport, rejects: Rejects) -> No
     source = await js.pull_subscribe_bind(consumer=subjects.REPORT_CONSUMER, stream=subjects.REPORT_STREAM)
     try:
         while True:
+            heed()
             for message in await _fetch(source):
                 await _take(message, on_report, rejects)
     finally:

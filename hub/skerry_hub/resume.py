@@ -18,10 +18,12 @@ from skerry_protocol.codec import WireError, decode
 from skerry_protocol.ids import InstanceId, NodeId
 from skerry_protocol.messages import Assignment, AssignmentAt, Issued
 
+from . import journal
 from .clock import now_ms
+from .fits import place_key
 from .identity import Identity
 from .journal import Happened, note
-from .model import AssignmentRow
+from .model import AppRow, AssignmentRow, ClaimRow, Placement
 from .store import Owner, Store, Transaction, View, rows
 from .store import schema as s
 
@@ -138,3 +140,123 @@ def as_issued(row: PausedRow, assignment: Assignment) -> AssignmentRow:
         made_at_ms=now_ms(),
         copies=assignment.instances,
     )
+
+
+class ResumeRefused(ValueError):
+    """Why a resume cannot be done; nothing was changed."""
+
+
+async def resume(
+    tx: Transaction, identity: Identity, names: tuple[str, ...], take: str, who: str, reason: str
+) -> None:
+    """Ends the pause of these nodes (names), and with the last one the region's; raises ResumeRefused.
+
+    "nodes": what they hold is taken over, the highest claim wins. "hub": a new epoch begins, and their next assignment
+    names what it overwrites.
+    """
+    mesh = await rows.mesh(tx)
+    if mesh is None or not mesh.restored:
+        raise ResumeRefused("cannot resume: this hub's store was not restored")
+    by_name = {row.name: row for row in await rows.nodes(tx)}
+    held = {one.node: one for one in await paused_rows(tx) if not one.overwrite}
+    chosen = []
+    for name in names:
+        node = next((row for label, row in by_name.items() if label == name), None)
+        if node is None or node.id not in held:
+            raise ResumeRefused(f"cannot resume {name}: it is not paused")
+        chosen.append(held[node.id])
+    for row in chosen:
+        await (_take_node(tx, identity, row) if take == "nodes" else put_paused(tx, _overwritten(row)))
+    left = held.keys() - {row.node for row in chosen}
+    hand = tx.as_owner(Owner.RESUME)
+    epoch = mesh.epoch + 1 if take == "hub" and chosen else mesh.epoch
+    epoch = max([epoch, *(row.issued.version.epoch + (take == "hub") for row in chosen)])
+    await rows.put_mesh(hand, msgspec.structs.replace(mesh, restored=bool(left), epoch=epoch))
+    because = f": {reason}" if reason else ""
+    text = f"{who} resumed {', '.join(names) or 'the hub'}, taking the word of the {take}{because}"
+    await note(hand, Happened("resumed", text, changer=who))
+
+
+def _overwritten(row: PausedRow) -> PausedRow:
+    return msgspec.structs.replace(row, overwrite=True)
+
+
+async def _take_node(tx: Transaction, identity: Identity, row: PausedRow) -> None:
+    """What the node holds becomes what this store has: apps, copies, claims, and the assignment itself."""
+    assignment = opened(identity, row)
+    if assignment is None:
+        raise ResumeRefused(
+            f"cannot take the word of {row.node}: what it holds is not known here (take the hub's)"
+        )
+    await _take_apps(tx, assignment)
+    await _take_copies(tx, assignment)
+    await _take_claims(tx, assignment)
+    sign = tx.as_owner(Owner.SIGN)
+    await sign.add(s.assignments, [rows.assignment_values(as_issued(row, assignment))])
+    await tx.as_owner(Owner.RESUME).drop(s.paused, s.paused.c.node == row.node)
+
+
+async def _take_apps(tx: Transaction, assignment: Assignment) -> None:
+    """Revisions that this store does not have; the newest of each app is what is wanted."""
+    hand = tx.as_owner(Owner.OPERATORS)
+    for entry in assignment.apps:
+        name = entry.app.name
+        if await journal.revision(tx, "app", name, entry.revision) is None:
+            revision = journal.Revision(
+                "app",
+                name,
+                entry.revision,
+                entry.changed_at_ms,
+                entry.changer,
+                entry.reason,
+                journal.raw(entry.app),
+            )
+            await journal.keep(hand, revision)
+        now = await rows.app(tx, name)
+        if now is None or now.revision < entry.revision:
+            row = AppRow(name, entry.revision, entry.app, entry.changer, entry.reason, entry.changed_at_ms)
+            await rows.put_app(hand, row)
+
+
+async def _take_copies(tx: Transaction, assignment: Assignment) -> None:
+    """The node's copies are placed there; what this store had placed there and the node does not have has ended."""
+    hand = tx.as_owner(Owner.SCHEDULE)
+    apps = {(entry.app.name, entry.revision): entry.app for entry in assignment.apps}
+    has = {one.id for one in assignment.instances}
+    for one in await rows.placements(tx):
+        if one.node == assignment.node and one.instance not in has:
+            await rows.end_placement(hand, one.instance, now_ms(), "the node does not have it (resume)")
+    for copy in assignment.instances:
+        app = apps[copy.app, copy.revision]
+        placed = Placement(
+            copy.id,
+            copy.app,
+            copy.number,
+            assignment.node,
+            "the node has it (resume)",
+            now_ms(),
+            revision=copy.revision,
+            place=place_key(app),
+        )
+        await hand.put(s.placements, rows.placement_values(placed))
+
+
+async def _take_claims(tx: Transaction, assignment: Assignment) -> None:
+    """The highest claim of each copy wins, between nodes and this store."""
+    hand = tx.as_owner(Owner.CLAIM)
+    known = {(row.app, row.number): row for row in await rows.claims(tx)}
+    for copy in assignment.instances:
+        if copy.claim is None or copy.lease is None:
+            continue
+        before = known.get((copy.app, copy.number))
+        if before is None or before.claim < copy.claim:
+            row = ClaimRow(
+                copy.app,
+                copy.number,
+                copy.claim,
+                assignment.node,
+                copy.id,
+                copy.lease.lost_after_ms,
+                lengths=(copy.lease.length_ms,),
+            )
+            await rows.put_claim(hand, row)

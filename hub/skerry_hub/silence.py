@@ -1,8 +1,8 @@
 """Which nodes are lost, and when they are back: silence counted only while the hub listens.
 
 Owns the timing of losses. A heap holds one entry for each (node, lost_after): first at half of it, where the storm
-brake may ask other nodes, then at the whole, where it judges. A beat costs no heap work: an entry that comes up early is put
-back. The storm brake itself is `storm`.
+brake may ask other nodes, then at the whole, where it judges. A beat costs no heap work: an entry that comes up early
+is put back. The storm brake itself is `storm`.
 """
 
 from __future__ import annotations

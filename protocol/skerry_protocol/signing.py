@@ -21,6 +21,7 @@ DELEGATION = b"skerry delegation\0"
 ASSIGNMENT = b"skerry assignment\0"
 JOIN = b"skerry join\0"
 RENEW = b"skerry renew\0"
+FETCH = b"skerry fetch\0"
 
 
 class BadSignature(ValueError):
@@ -126,3 +127,8 @@ def tls_key_of(certificate: bytes) -> bytes:
 def join_words(token: str, secret: str, machine_key: bytes) -> bytes:
     """What JoinRequest.proof signs for JOIN: token id, secret and raw public machine key. Neither text holds a NUL."""
     return f"{token}\0{secret}\0".encode() + machine_key
+
+
+def fetch_words(node: str, tls_key: bytes) -> bytes:
+    """What a machine key signs to fetch something: it is of use to the hub with this TLS key alone."""
+    return f"{node}.{tls_key.hex()}".encode()

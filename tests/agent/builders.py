@@ -1,6 +1,7 @@
 """Apps, instances and assignments for the agent's tests."""
 
 import dataclasses
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -17,12 +18,12 @@ HUB = bytes(range(1, 33))
 SHA_A, SHA_B = "a" * 64, "b" * 64
 
 
-def an_app(name: str = "web", **changes: object) -> App:
-    fields: dict[str, object] = {"run": ("sleep", "9"), "availability": Availability.BEST_EFFORT}
-    return App(name=AppName(name), **{**fields, **changes})  # type: ignore[arg-type]
+def an_app(name: str = "web", **changes: Any) -> App:
+    fields: dict[str, Any] = {"run": ("sleep", "9"), "availability": Availability.BEST_EFFORT}
+    return App(name=AppName(name), **{**fields, **changes})
 
 
-def fenced(name: str = "web", lost_after_ms: int = 60_000, **changes: object) -> App:
+def fenced(name: str = "web", lost_after_ms: int = 60_000, **changes: Any) -> App:
     ha = Ha(lost_after_ms, Overlap.FORBID)
     return an_app(name, availability=Availability.HA, ha=ha, **changes)
 
@@ -34,7 +35,7 @@ def an_instance(app: App, number: int = 0, revision: int = 1, tail: str = "a") -
     return Instance(identity, app.name, number, revision, claim, lease)
 
 
-VARIANTS: tuple[dict[str, object], ...] = (
+VARIANTS: tuple[dict[str, Any], ...] = (
     {},
     {"env": {"A": "1"}},
     {"resources": Resources(memory_bytes=1 << 20)},

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from skerry_agent.actions import (
     Action,
+    Begin,
     CheckStop,
     DisableUnit,
     DropProperties,
@@ -26,7 +27,7 @@ from skerry_agent.actions import (
     WriteUnit,
 )
 from skerry_agent.plan import Observed
-from skerry_agent.target import State, Target, settle
+from skerry_agent.target import State, Target, begin, finish, settle
 from skerry_protocol.ids import InstanceId
 
 
@@ -41,7 +42,7 @@ class Machine:
     loaded: dict[str, str] = field(default_factory=dict)
     active: set[str] = field(default_factory=set)
     started: dict[str, int] = field(default_factory=dict)
-    ran: dict[str, tuple[str, str]] = field(default_factory=dict)
+    ran: dict[str, tuple[str, dict[InstanceId, str]]] = field(default_factory=dict)
     drop_ins: set[str] = field(default_factory=set)
     applied: State = field(default_factory=State)
 
@@ -75,6 +76,8 @@ class Machine:
 
     def do(self, action: Action, target: Target) -> None:
         match action:
+            case Begin(instance=instance):
+                self.applied = begin(self.applied, target, instance)
             case WriteTree(instance=instance, name=name):
                 self.trees.add((instance, name))
             case SwitchTree(instance=instance, name=name):
@@ -117,7 +120,7 @@ class Machine:
             case Settle(instance=instance):
                 self.applied = settle(self.applied, target, instance)
             case Finish(issued=issued):
-                self.applied = State(issued, self.applied.instances)
+                self.applied = finish(self.applied, issued)
 
     def _load(self, unit: str) -> None:
         self.loaded.setdefault(unit, self.files[unit])
@@ -132,3 +135,4 @@ class Machine:
         if unit not in self.active:
             self.active.add(unit)
             self.started[unit] = self.started.get(unit, 0) + 1
+            self.ran[unit] = (text, dict(sorted(self.current.items())))

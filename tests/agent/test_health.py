@@ -101,7 +101,9 @@ def test_an_app_may_switch_putting_back_off() -> None:
     assert not rules_for(off, has_previous=True, changed=True).may_roll_back
 
 
-EVENTS = st.lists(st.tuples(st.sampled_from(["ok", "bad", "up", "down", "tick"]), st.integers(0, 4_000)), max_size=50)
+EVENTS = st.lists(
+    st.tuples(st.sampled_from(["ok", "bad", "up", "down", "tick"]), st.integers(0, 4_000)), max_size=50
+)
 
 
 @given(EVENTS, st.sampled_from([CHECKED, UNCHECKED, STUCK]))

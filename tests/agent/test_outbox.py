@@ -16,7 +16,9 @@ from skerry_protocol.messages import Entry, Event, Step, StepName, StepState, Ve
 WEB = AppName("web")
 
 
-def a_step(instance: str = "web-1", seq: int = 1, generation: int = 1, name: StepName = StepName.STARTED) -> Step:
+def a_step(
+    instance: str = "web-1", seq: int = 1, generation: int = 1, name: StepName = StepName.STARTED
+) -> Step:
     version = Version(1, 1, generation)
     return Step(InstanceId(instance), WEB, 1, name, StepState.DONE, version, seq, since_ms=seq)
 
@@ -85,7 +87,9 @@ ACTS = st.lists(
 
 
 @given(ACTS)
-def test_every_number_names_one_entry_for_ever_and_the_newest_steps_arrive(acts: list[tuple[str, int, int]]) -> None:
+def test_every_number_names_one_entry_for_ever_and_the_newest_steps_arrive(
+    acts: list[tuple[str, int, int]],
+) -> None:
     box = Outbox("o")
     told: dict[int, Entry] = {}
     newest: dict[str, int] = {}

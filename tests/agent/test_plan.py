@@ -19,8 +19,8 @@ from skerry_agent.actions import (
 from skerry_agent.leaseunits import target_name
 from skerry_agent.plan import Observed, plan, restore
 from skerry_agent.policy import Policy
-from skerry_agent.render import NodeFacts, Paths
-from skerry_agent.target import State, Target, build
+from skerry_agent.render import LIVE, NodeFacts, Paths
+from skerry_agent.target import Running, State, Target, build
 from skerry_protocol.app import Resources
 from skerry_protocol.change import ChangeClass, classify
 from skerry_protocol.ids import InstanceId
@@ -77,6 +77,17 @@ def kinds(actions: list[Action]) -> list[type]:
     return [type(action) for action in actions]
 
 
+def check_process(machine: Machine, one: Running) -> None:
+    """The process was started from what is on disk now, limits aside."""
+    text, current = machine.ran[one.rendered.starts]
+    live = tuple(f"{key}=" for key in LIVE)
+    texts = (text, machine.files[one.rendered.starts])
+    kept = [[line for line in each.splitlines() if not line.startswith(live)] for each in texts]
+    assert kept[0] == kept[1]
+    if one.rendered.starts == one.rendered.service:
+        assert current[one.instance.id] == one.rendered.tree_name
+
+
 def check(machine: Machine, target: Target, artifacts: frozenset[str]) -> None:
     """What holds once a plan was carried out."""
     again = plan(machine.applied, target, machine.observe(), artifacts)
@@ -90,10 +101,19 @@ def check(machine: Machine, target: Target, artifacts: frozenset[str]) -> None:
         assert (one.rendered.wanted_by, one.rendered.starts) in machine.links
         leased = one.rendered.lease is None or one.rendered.wanted_by in machine.active
         assert (one.rendered.starts in machine.active) == leased
+        if leased:
+            check_process(machine, one)
     services = {unit for unit in machine.active if not unit.endswith(".target")}
-    expected = {unit for one in machine.applied.instances.values() for unit in one.rendered.units}
-    assert services <= expected
-    assert {name for name in machine.files if not name.endswith(".target")} == expected
+    files = {name for name in machine.files if not name.endswith(".target")}
+    assert services <= units_of(machine.applied, halfway=True)
+    assert units_of(machine.applied, halfway=False) <= files <= units_of(machine.applied, halfway=True)
+    assert set(machine.applied.pending) <= {one.instance for one in again.waiting}
+
+
+def units_of(state: State, halfway: bool) -> set[str]:
+    """The units of all that is settled; with `halfway` also of what was begun and broke off."""
+    found = [one for name in state.names() for one in state.of(name)] if halfway else state.instances.values()
+    return {unit for one in found for unit in one.rendered.units}
 
 
 @settings(max_examples=150, deadline=None)
@@ -117,16 +137,21 @@ def test_every_plan_reaches_its_target_and_the_next_one_is_empty(
 
 
 @settings(max_examples=150, deadline=None)
-@given(assignments, assignments, st.integers(0, 40), st.sets(st.sampled_from(LEASES)))
-def test_a_crash_anywhere_is_made_good_by_the_next_plan(
-    before: list[Copy], after: list[Copy], steps: int, leases: set[str]
+@given(
+    st.lists(st.tuples(assignments, st.integers(0, 40)), max_size=4),
+    assignments,
+    st.sets(st.sampled_from(LEASES)),
+)
+def test_crashes_anywhere_are_made_good_by_the_next_plan(
+    history: list[tuple[list[Copy], int]], last: list[Copy], leases: set[str]
 ) -> None:
+    """Each plan but the last breaks off after some steps, and the next one is for another assignment."""
     machine = Machine()
-    run(machine, target_of(assignment_of(before, 1)))
-    for lease in sorted(leases):
-        machine.open_lease(lease)
-    target = target_of(assignment_of(after, 2))
-    run(machine, target, steps=steps)
+    for generation, (copies, steps) in enumerate(history, 1):
+        run(machine, target_of(assignment_of(copies, generation)), steps=steps)
+        for lease in sorted(leases):
+            machine.open_lease(lease)
+    target = target_of(assignment_of(last, 9))
     run(machine, target)
     check(machine, target, ALL)
 
@@ -169,7 +194,7 @@ def test_a_live_change_sets_properties_and_starts_nothing() -> None:
     done = run(
         machine, target_of(of(("web", {"resources": Resources(memory_bytes=2 << 20)}, 2), generation=2))
     )
-    assert kinds(done)[:4] == [WriteUnit, SetProperties, DropProperties, Reload]
+    assert kinds(done)[1:5] == [WriteUnit, SetProperties, DropProperties, Reload]
     assert not {StartUnit, StopUnit, RestartUnit} & set(kinds(done))
     assert [action.properties for action in done if isinstance(action, SetProperties)] == [
         {"MemoryMax": 2 << 20}

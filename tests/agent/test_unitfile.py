@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from skerry_agent.unitfile import UnitTextError, calendar, command, environment, plain_path, quoted, text
 
-PRINTABLE = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=40)
+PRINTABLE = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
 LINE_END = re.compile("[\n\r\0]")
 
 

@@ -84,8 +84,7 @@ async def test_it_is_ready_restarts_when_killed_and_stops_with_its_task(tmp_path
     assert not is_ours(last, rig.settings.config_file)
 
 
-async def test_two_strange_ways_to_be_asked_to_listen(tmp_path: Path) -> None:
-    """A port that is taken: it says so, tries on, and comes up when the port is free."""
+async def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     async with started(tmp_path) as rig:
         certificate, key, _ = make_certificate(tmp_path, "other")
         settings = Settings(
@@ -139,7 +138,7 @@ async def test_it_dies_with_a_hub_that_is_killed(tmp_path: Path) -> None:
     hub, pid = hub_process(tmp_path)
     assert is_ours(pid, tmp_path / "nats" / "nats.conf")
     hub.kill()
-    hub.wait()
+    hub.communicate()
     await ends(pid)
 
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ def bare_lab() -> Iterator[Lab]:
 
 
 @pytest.fixture
-def lab(bare_lab: Lab) -> Lab:
-    """Two nodes and a stand-in for the hub."""
-    bare_lab.up(2, hub_argv=STAND_IN, tied=True)
+def lab(bare_lab: Lab, tmp_path: Path) -> Lab:
+    """Two nodes without agents, and a stand-in for the hub."""
+    bare_lab.up(2, hub_argv=STAND_IN, units=tmp_path, tied=True)
     return bare_lab

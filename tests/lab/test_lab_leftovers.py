@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from skerry_hub.lab import Lab, cgroups, enter, leftovers, pidfile
-from skerry_hub.lab.layout import Host
+from skerry_hub.lab.layout import RUN, Host
 from tests.lab.conftest import STAND_IN
 
 NODES = ("left-over-a", "left-over-b")
@@ -54,24 +54,28 @@ def processes_in(spaces: set[str]) -> list[str]:
 
 
 class Before:
-    """The machine as it was, and what may not be there afterwards."""
+    """The machine as it was, without regard to other labs that may be up meanwhile."""
 
-    def __init__(self) -> None:
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
         self.seen = self.look()
 
-    @staticmethod
-    def look() -> dict[str, object]:
-        root = cgroups.on_host()
-        assert root
+    def look(self) -> dict[str, object]:
         return {
             "links": sorted(line.split(":")[1] for line in command("ip", "-o", "link").splitlines()),
             "nft": command("nft", "list", "ruleset"),
+            "run": sorted(path for path in Path("/run").iterdir() if path != RUN),
             "netns": sorted(Path("/run/netns").iterdir()) if Path("/run/netns").exists() else [],
-            "run": sorted(Path("/run").iterdir()),
-            "store": Path("/var/lib/skerry-lab").exists(),
-            "cgroup": (root / "skerry-lab").exists(),
             "mounts": [line for line in Path("/proc/mounts").read_text().splitlines() if "skerry" in line],
+            "folders": [path for path in self.folders() if path.exists()],
         }
+
+    def folders(self) -> list[Path]:
+        """The parents too, unless another lab has a part in them."""
+        cgroup = leftovers.cgroup(self.lab.paths)
+        assert cgroup
+        own = [self.lab.paths.run, self.lab.paths.store, cgroup]
+        return own + [path.parent for path in own if path.parent.exists() and not any(path.parent.iterdir())]
 
     def same_again(self, spaces: set[str]) -> None:
         assert self.look() == self.seen
@@ -110,7 +114,7 @@ def terminate_outer(lab: Lab) -> None:
 
 @pytest.mark.parametrize("end", [Lab.down, kill_keeper, kill_init, terminate_outer])
 def test_nothing_is_left_after(end: Callable[[Lab], object], bare_lab: Lab) -> None:
-    before = Before()
+    before = Before(bare_lab)
     spaces = up(bare_lab)
     assert before.look() != before.seen
     end(bare_lab)
@@ -131,7 +135,7 @@ def kill_outer(lab: Lab) -> None:
 
 @pytest.mark.parametrize("sweeper", ["down", "other-down", "other-up"])
 def test_what_a_killed_lab_left_is_removed_by_the_next(sweeper: str, bare_lab: Lab) -> None:
-    before = Before()
+    before = Before(bare_lab)
     spaces = up(bare_lab)
     kill_outer(bare_lab)
     assert processes_in(spaces) == []
@@ -148,7 +152,7 @@ def test_what_a_killed_lab_left_is_removed_by_the_next(sweeper: str, bare_lab: L
 
 
 def test_up_after_a_kill_begins_anew(bare_lab: Lab) -> None:
-    before = Before()
+    before = Before(bare_lab)
     up(bare_lab)
     (bare_lab.hub_data / "file").write_text("old")
     kill_outer(bare_lab)
@@ -159,7 +163,7 @@ def test_up_after_a_kill_begins_anew(bare_lab: Lab) -> None:
 
 
 def test_a_tied_lab_ends_with_the_process_that_put_it_up(bare_lab: Lab) -> None:
-    before = Before()
+    before = Before(bare_lab)
     script = (
         "import sys\nfrom skerry_hub.lab import Lab\n"
         f"Lab({bare_lab.paths.name!r}).up({NODES!r}, hub=False, tied=True)\nprint('up', flush=True)\nsys.stdin.read()\n"

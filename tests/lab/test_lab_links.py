@@ -72,7 +72,8 @@ def test_everybody_reaches_everybody_by_name(echo_lab: Lab) -> None:
 
 def test_nobody_reaches_beyond(echo_lab: Lab) -> None:
     assert fare(echo_lab, "n1", "192.0.2.1", 1) == "Network is unreachable"
-    assert fare(echo_lab, "n1", "2001:db8::1", 1) in {"Network is unreachable", "No route to host"}
+    # TCP over IPv6 takes the router's word for it only after its first try has timed out.
+    assert fare(echo_lab, "n1", "2001:db8::1", 1) in {"Network is unreachable", "silence"}
 
 
 # Waits: silence is only known after a while.

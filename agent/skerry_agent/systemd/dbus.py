@@ -107,8 +107,7 @@ class DbusSystemd:
         unknown = sorted(set(values) - wire.LIVE)
         if unknown:
             return Outcome(unit, JobResult.REFUSED, f"cannot change {', '.join(unknown)} of a running unit")
-        pairs: dict[str, tuple[str, object]] = {name: ("t", value) for name, value in values.items()}
-        args = [wire.text(unit), wire.flag(runtime), *wire.properties(pairs)]
+        args = [wire.text(unit), wire.flag(runtime), *wire.numbers(values)]
         return self._plainly(unit, self._manager, "SetUnitProperties", args)
 
     async def reload(self, deadline: float) -> Outcome:
@@ -122,14 +121,6 @@ class DbusSystemd:
             return await _within(deadline, end, lambda _: Outcome("", JobResult.DONE), "")
         finally:
             self._reloaded.remove(end)
-
-    async def run_transient(self, unit: str, properties: Mapping[str, object], deadline: float) -> Outcome:
-        unknown = sorted(set(properties) - set(wire.SIGNATURES))
-        if unknown:
-            return Outcome(unit, JobResult.REFUSED, f"no such property of a transient unit: {unknown}")
-        pairs = {name: (wire.SIGNATURES[name], value) for name, value in properties.items()}
-        extra = [*wire.properties(pairs), (ord("a"), b"(sa(sv))"), wire.CLOSE]
-        return await self._job(unit, "StartTransientUnit", deadline, extra)
 
     async def system_state(self) -> str:
         try:
@@ -164,11 +155,9 @@ class DbusSystemd:
             return _failed(unit, error)
         return Outcome(unit, JobResult.DONE)
 
-    async def _job(
-        self, unit: str, method: str, deadline: float, extra: Sequence[wire.Argument] = ()
-    ) -> Outcome:
+    async def _job(self, unit: str, method: str, deadline: float) -> Outcome:
         try:
-            path = self._manager(method, [wire.text(unit), wire.text("replace"), *extra])
+            path = self._manager(method, [wire.text(unit), wire.text("replace")])
         except (Lost, Refused) as error:
             return _failed(unit, error)
         assert isinstance(path, bytes)

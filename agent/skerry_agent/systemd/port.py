@@ -172,9 +172,6 @@ class Systemd(Protocol):
     async def reload(self, deadline: float) -> Outcome:
         """Read unit files anew (daemon-reload), and await its end."""
 
-    async def run_transient(self, unit: str, properties: Mapping[str, object], deadline: float) -> Outcome:
-        """Run a transient service and await the end of its start job (with Type=oneshot: of the command)."""
-
     async def system_state(self) -> str:
         """systemd's SystemState ("running", "degraded", "starting", "stopping" ...), "unknown" when not reached."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from litestar import Router, delete, get, post
+from litestar.params import FromPath, JSONBody
 
 from ..people import Person, Role, add_person, people, person_token, revoke_person
 from ..store import Transaction
@@ -31,7 +32,7 @@ async def all_people(request: AnyRequest) -> list[PersonView]:
 
 
 @post("/people", guards=[ADMIN])
-async def make_person(request: AnyRequest, data: PersonAsk) -> PersonMade:
+async def make_person(request: AnyRequest, data: JSONBody[PersonAsk]) -> PersonMade:
     """Makes a person; the answer is the only place where their token is ever shown."""
     if data.role not in set(Role):
         raise ApiError(400, f"cannot add {data.name}: {data.role!r} is no role", f"one of {', '.join(Role)}")
@@ -47,7 +48,7 @@ async def make_person(request: AnyRequest, data: PersonAsk) -> PersonMade:
 
 
 @delete("/people/{name:str}", guards=[ADMIN], status_code=200)
-async def end_person(request: AnyRequest, name: str) -> PersonView:
+async def end_person(request: AnyRequest, name: FromPath[str]) -> PersonView:
     """Makes a person's token useless at once."""
     call = await call_of(request)
 

@@ -8,7 +8,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from ..hub import Hub
-from . import access, events, system
+from . import access, apps, artifacts, events, logs, machine, nodes, resuming, system, tokens
 from .faults import HANDLERS
 
 BODY_MAX = 4 << 20
@@ -17,7 +17,10 @@ BODY_MAX = 4 << 20
 def application(hub: Hub) -> Litestar:
     """The ASGI application for `hub`."""
     return Litestar(
-        route_handlers=[access.ROUTER, events.ROUTER, system.ROUTER],
+        route_handlers=[
+            one.ROUTER
+            for one in (access, apps, artifacts, events, logs, machine, nodes, resuming, system, tokens)
+        ],
         state=State({"hub": hub}),
         exception_handlers=HANDLERS,
         request_max_body_size=BODY_MAX,

@@ -36,12 +36,13 @@ class Call:
         self.person = person
         self.route = route
         self.key = key
+        self._random: dict[str, str] = {}
         self.request = hashlib.sha256(body).hexdigest()
 
     def secret(self, name: str) -> str:
-        """A secret for the thing `name`: random, or with an idempotency key the same in each repeat."""
+        """A secret for the thing `name`: random, but in repeats with one idempotency key the same."""
         if self.key is None:
-            return new_secret()
+            return self._random.setdefault(name, new_secret())
         word = f"skerry secret\0{name}\0{self.person.name}\0{self.route}\0{self.key}"
         made = hmac.new(self.hub.identity.hub_key, word.encode(), hashlib.sha256).digest()
         return base64.b32encode(made[:20]).decode().lower()

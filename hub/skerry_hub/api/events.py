@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 from litestar import Router, get
+from litestar.params import FromQuery
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from ..hub import Hub
@@ -35,11 +36,11 @@ def view(row: EventRow) -> EventView:
 @get("/events", guards=[VIEWER])
 async def page(
     request: AnyRequest,
-    after: int | None = None,
-    limit: int = 100,
-    app: str | None = None,
-    node: str | None = None,
-    changer: str | None = None,
+    after: FromQuery[int | None] = None,
+    limit: FromQuery[int] = 100,
+    app: FromQuery[str | None] = None,
+    node: FromQuery[str | None] = None,
+    changer: FromQuery[str | None] = None,
 ) -> list[EventView]:
     """Events after an id, oldest first; without `after`, the last ones."""
     async with request.app.state.hub.store.read() as store:
@@ -50,10 +51,10 @@ async def page(
 @get("/events/stream", guards=[VIEWER])
 async def stream(
     request: AnyRequest,
-    after: int | None = None,
-    app: str | None = None,
-    node: str | None = None,
-    changer: str | None = None,
+    after: FromQuery[int | None] = None,
+    app: FromQuery[str | None] = None,
+    node: FromQuery[str | None] = None,
+    changer: FromQuery[str | None] = None,
 ) -> ServerSentEvent:
     """Events as they happen (server-sent; the id of each is its own). Begins after `after`, or with what is next."""
     hub: Hub = request.app.state.hub

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 
-import msgspec
 from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 
 from ..people import PersonError
+from ..planning import NeedsConfirmation
 from .views import Refusal
 
 LOG = logging.getLogger(__name__)
@@ -45,6 +45,10 @@ def _person(_: AnyRequest, error: PersonError) -> Response[Refusal]:
     return answer(409, Refusal(str(error)))
 
 
+def _unconfirmed(_: AnyRequest, error: NeedsConfirmation) -> Response[Refusal]:
+    return answer(409, Refusal(str(error), "confirm it with --confirm", error.nodes))
+
+
 def _http(request: AnyRequest, error: HTTPException) -> Response[Refusal]:
     what = f"cannot {request.method} {request.url.path}"
     if error.status_code == 404:
@@ -77,8 +81,8 @@ def _broken(request: AnyRequest, error: Exception) -> Response[Refusal]:
 HANDLERS: ExceptionHandlersMap = {
     ApiError: _ours,
     PersonError: _person,
+    NeedsConfirmation: _unconfirmed,
     HTTPException: _http,
     RecursionError: _deep,
-    msgspec.ValidationError: lambda _, error: answer(400, Refusal(f"cannot read the request: {error}")),
     Exception: _broken,
 }

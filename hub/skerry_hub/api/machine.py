@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import msgspec
 from litestar import Response, Router, get, post
+from litestar.params import FromPath
 
 from skerry_protocol import signing
 from skerry_protocol.codec import WireError, decode, encode
@@ -71,7 +72,7 @@ async def renew(request: AnyRequest) -> Response[bytes]:
 
 
 @get("/assignments/{digest:str}", media_type=MSGPACK)
-async def assignment(request: AnyRequest, digest: str) -> Response[bytes]:
+async def assignment(request: AnyRequest, digest: FromPath[str]) -> Response[bytes]:
     """The Envelope of an assignment, by the SHA-256 (hex) of its signed payload; only for the node that it is for."""
     hub: Hub = request.app.state.hub
     node = await proven(request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from litestar import Router, get
@@ -12,8 +12,12 @@ from litestar.response import Stream
 
 from ..backup import make_backup
 from ..hub import Hub
-from .auth import ADMIN
+from ..natsedge import NONE
+from ..resume import paused_rows
+from ..store import rows
+from .auth import ADMIN, VIEWER
 from .faults import AnyRequest
+from .views import StatusView
 
 CHUNK = 1 << 18
 
@@ -22,6 +26,42 @@ CHUNK = 1 << 18
 async def healthz() -> dict[str, str]:
     """Whether the hub answers; says nothing else."""
     return {"state": "ok"}
+
+
+@get("/api/status", guards=[VIEWER])
+async def status(request: AnyRequest) -> StatusView:
+    """The region in a few numbers, with what everybody must see."""
+    hub: Hub = request.app.state.hub
+    async with hub.store.read() as store:
+        mesh = await rows.mesh(store)
+        nodes, apps = await rows.nodes(store), await rows.apps(store)
+        paused = [one for one in await paused_rows(store) if not one.overwrite]
+    assert mesh is not None
+    return StatusView(
+        mesh=mesh.mesh,
+        region=mesh.region,
+        epoch=mesh.epoch,
+        term=hub.term,
+        nodes=len(nodes),
+        silent=len(hub.hearing.silent()),
+        apps=sum(row.app is not None for row in apps),
+        restored=mesh.restored,
+        loud=tuple(_loud(hub, mesh.restored, len(paused))),
+    )
+
+
+def _loud(hub: Hub, restored: bool, paused: int) -> Iterator[str]:
+    if restored:
+        yield (
+            f"RESTORED STORE: {paused} nodes are ahead and paused; no forbid copy gets a new claim"
+            " until 'skerry hub resume'"
+        )
+    if hub.hearing.storm is not None:
+        yield f"STORM BRAKE: {hub.hearing.storm}"
+    if hub.reconciler.trouble is not None:
+        yield hub.reconciler.trouble
+    if hub.settings.nats != NONE and hub.bus.trouble is not None:
+        yield f"NO NODES HEARD: {hub.bus.trouble}"
 
 
 @get("/api/backup", guards=[ADMIN], media_type="application/vnd.sqlite3")
@@ -57,4 +97,4 @@ def _clear(folder: Path) -> None:
     folder.rmdir()
 
 
-ROUTER = Router("/", route_handlers=[healthz, backup], tags=["hub"])
+ROUTER = Router("/", route_handlers=[healthz, status, backup], tags=["hub"])

@@ -7,6 +7,7 @@ import hashlib
 
 import msgspec
 from litestar import Router, delete, get, post
+from litestar.params import FromPath, JSONBody
 
 from skerry_protocol.ids import TokenId, is_name
 from skerry_protocol.jointoken import ID_LENGTH, format_token
@@ -25,6 +26,7 @@ from .faults import AnyRequest, ApiError, nothing
 from .views import TokenAsk, TokenMade, TokenView
 
 USES_MAX = 100_000
+STATES = {"ready": "open", "used": "used up"}
 LASTS_MAX_MS = 366 * 86_400_000
 
 
@@ -37,7 +39,7 @@ async def view_of(store: View, row: TokenRow) -> TokenView:
         kind=kind,
         uses=len(uses),
         limit=row.limit,
-        state=core.state(row, len(uses), now_ms()),
+        state=STATES.get(word := core.state(row, len(uses), now_ms()), word),
         expires_at_ms=row.expires_at_ms,
         made_by=row.made_by,
         labels=row.labels,
@@ -56,7 +58,7 @@ async def all_tokens(request: AnyRequest) -> list[TokenView]:
 
 
 @post("/tokens", guards=[OPERATOR])
-async def make_token(request: AnyRequest, data: TokenAsk) -> TokenMade:
+async def make_token(request: AnyRequest, data: JSONBody[TokenAsk]) -> TokenMade:
     """Makes a token; the answer is the only place where its secret is ever shown."""
     _check(data)
     hub: Hub = request.app.state.hub
@@ -118,7 +120,7 @@ def _check(data: TokenAsk) -> None:
 
 
 @delete("/tokens/{name:str}", guards=[OPERATOR], status_code=200)
-async def end_token(request: AnyRequest, name: str) -> TokenView:
+async def end_token(request: AnyRequest, name: FromPath[str]) -> TokenView:
     """Revokes a token: it lets nobody in any more."""
     call = await call_of(request)
 

@@ -25,6 +25,7 @@ _ZONE = re.compile(r"UTC|[A-Z][A-Za-z_]{1,20}(?:/[A-Z][A-Za-z_+-]{1,30}){1,2}")
 _TIME = re.compile(r"([^:]+):([^:]+)(?::([^:]+))?")
 _DATE = re.compile(r"(?:([^-~]+)-)?([^-~]+)([-~])([^-~]+)")
 _NUMBER = re.compile(r"[0-9]{1,4}")
+_SPAN = re.compile(r"([0-9]{1,4})(?:\.\.([0-9]{1,4}))?(?:/([0-9]{1,4}))?")
 _SECOND = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,6})?")
 
 
@@ -54,8 +55,11 @@ def _parts(words: list[str]) -> bool:
 
 def _weekdays(word: str) -> bool:
     for part in word.lower().split(","):
-        first, dots, last = part.partition("..")
-        if first not in DAYS or (dots and last not in DAYS):
+        ends = part.split("..")
+        if len(ends) > 2 or any(end not in DAYS for end in ends):
+            return False
+        numbers = [DAYS.index(end) % 7 for end in ends]
+        if numbers != sorted(numbers):  # a week begins on Monday: Sat..Mon is Sat,Sun,Mon
             return False
     return True
 
@@ -64,9 +68,9 @@ def _date(word: str) -> bool:
     match = _DATE.fullmatch(word)
     if match is None:
         return False
-    year, month, _, day = match.groups()
-    years = year is None or _component(year, 1970, 2199)
-    return years and _component(month, 1, 12) and _component(day, 1, 31)
+    year, month, mark, day = match.groups()
+    days = _component(day, 1, 31) if mark == "-" else _component(day, 1, 28, backwards=True)
+    return (year is None or _component(year, 1970, 2199)) and _component(month, 1, 12) and days
 
 
 def _time(word: str) -> bool:
@@ -74,23 +78,26 @@ def _time(word: str) -> bool:
     if match is None:
         return False
     hour, minute, second = match.groups()
-    seconds = second is None or _component(second, 0, 59, _SECOND)
+    seconds = second is None or _component(second, 0, 59, number=_SECOND)
     return _component(hour, 0, 23) and _component(minute, 0, 59) and seconds
 
 
-def _component(text: str, low: int, high: int, number: re.Pattern[str] = _NUMBER) -> bool:
-    """`*`, numbers, ranges `a..b`, repetitions `a/step`, and lists of them."""
-    return all(_item(part, low, high, number) for part in text.split(","))
+def _component(
+    text: str, low: int, high: int, *, number: re.Pattern[str] = _NUMBER, backwards: bool = False
+) -> bool:
+    """`*`, or a list of numbers, ranges `a..b` and repetitions `a/step`. `backwards`: counted from a month's end."""
+    return text == "*" or all(_item(part, low, high, number, backwards) for part in text.split(","))
 
 
-def _item(text: str, low: int, high: int, number: re.Pattern[str]) -> bool:
-    span, slash, step = text.partition("/")
-    if slash and (number.fullmatch(step) is None or not 0 < float(step) <= high):
+def _item(text: str, low: int, high: int, number: re.Pattern[str], backwards: bool) -> bool:
+    if number.fullmatch(text):
+        return low <= float(text) < high + 1
+    match = _SPAN.fullmatch(text)
+    if match is None:
         return False
-    if span == "*":
-        return True
-    ends = span.split("..")
-    if len(ends) > 2 or any(number.fullmatch(end) is None for end in ends):
+    start, end, step = int(match[1]), match[2], match[3]
+    stop = int(end) if end else low if backwards else high
+    if not (low <= start <= high and low <= stop <= high) or (end and stop < start):
         return False
-    values = [float(end) for end in ends]
-    return all(low <= value < high + 1 for value in values) and values == sorted(values)
+    room = start - stop if backwards and not end else stop - start
+    return step is None or 0 < int(step) <= room

@@ -17,13 +17,14 @@ from .faults import Path
 
 DEPTH_MAX = 16
 
-_BLANK = re.compile(r"(?:[ \t\n]|#[^\n]*)*+")
+# Possessive single characters only: before 3.11.5 possessive groups match wrongly (cpython issue 106052).
+_BLANK = re.compile(r"(?:[ \t\n]++|#[^\n]*+)*")
 _SPACE = re.compile(r"[ \t]*+")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]++")
-_BASIC = re.compile(r'"(?:[^"\\\n]|\\[^\n])*+"')
+_BASIC = re.compile(r'"(?:[^"\\\n]++|\\[^\n])*"')
 _LITERAL = re.compile(r"'[^'\n]*+'")
-_LONG_BASIC = re.compile(r'"""(?:[^"\\]|\\.|"{1,2}(?!"))*+""""{0,2}', re.DOTALL)
-_LONG_LITERAL = re.compile(r"'''(?:[^']|'{1,2}(?!'))*+''''{0,2}", re.DOTALL)
+_LONG_BASIC = re.compile(r'"""|\\.', re.DOTALL)
+_LONG_LITERAL = re.compile("'''")
 _PLAIN = re.compile(r"[^,\]}#\n\"'\[{]++")
 _END_OF_LINE = re.compile(r"[ \t]*+(?:#[^\n]*+)?(?:\n|\Z)")
 
@@ -149,11 +150,20 @@ class _Scanner:
         elif text.startswith(('"', "'"), at):
             basic = text.startswith('"', at)
             if text.startswith(('"""', "'''"), at):
-                self.skip(_LONG_BASIC if basic else _LONG_LITERAL)
+                self.long_string(_LONG_BASIC if basic else _LONG_LITERAL, text[at])
             else:
                 self.skip(_BASIC if basic else _LITERAL)
         else:
             self.skip(_PLAIN)
+
+    def long_string(self, stops: re.Pattern[str], quote: str) -> None:
+        """To its first three quotes that are not escaped, and one or two more, which belong to it."""
+        for stop in stops.finditer(self.text, self.at + 3):
+            if stop[0][0] == quote:
+                more = self.text[stop.end() : stop.end() + 2]
+                self.at = stop.end() + len(more) - len(more.lstrip(quote))
+                return
+        raise _Stop(self.at)
 
     def items(self, path: Path) -> None:
         self.at += 1

@@ -6,7 +6,6 @@ The hub computes the digest again, so that a file that changes between the two i
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import sys
@@ -21,11 +20,9 @@ from skerry_protocol.app import Artifact
 from skerry_protocol.ids import AppName
 
 from ..appfile import Fault
-from . import tarred
+from ..artifacts import BadArtifact, describe
 from .client import Client, Readable, api
 from .show import count
-
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -74,25 +71,11 @@ def measure(path: Path) -> Found | str:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return "it is not a file"
-        with path.open("rb") as opened:
-            digest, size = _digest(opened)
-        wrong = tarred.faults(path, size)
+        return Found(path, describe(path))
+    except BadArtifact as bad:
+        return f"no node would unpack it: {str(bad).removeprefix(f'{path}: ')}"
     except OSError as error:
         return error.strerror or str(error)
-    return (
-        f"an archive that no node would unpack: {'; '.join(wrong)}"
-        if wrong
-        else Found(path, Artifact(digest, size))
-    )
-
-
-def _digest(opened: IO[bytes]) -> tuple[str, int]:
-    summed = hashlib.sha256()
-    size = 0
-    while chunk := opened.read(CHUNK):
-        summed.update(chunk)
-        size += len(chunk)
-    return summed.hexdigest(), size
 
 
 def push(hub: Client, wanted: list[Found], quiet: bool) -> int:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 
 import click
 
 from ..api.views import EventView
-from .client import BrokenOff, Client, decoded
+from .client import Client, decoded
 from .complete import app_names, node_names
+from .errors import EXIT_UNREACHABLE, CliError
 from .options import connect, json_option
 from .show import as_json, as_json_line, clock, say
 
 DATA = b"data:"
+AGAIN_SECONDS = 1.0
 
 
 @click.command()
@@ -31,7 +34,7 @@ def events(
     hub = connect()
     query = {"app": app, "node": node, "changer": changer}
     found = hub.get(tuple[EventView, ...], "/api/events", limit=max(limit, 1), **query)
-    last = max((event.id for event in found), default=None)
+    last = max((event.id for event in found), default=0)
     found = found if limit else ()
     if not follow:
         if json_:
@@ -68,21 +71,22 @@ def line(event: EventView) -> str:
     return f"{clock(event.at_ms)}  {event.code:<18}  {place or '-':<16}  {text}{by}"
 
 
-def following(hub: Client, last: int | None, query: dict[str, str | None]) -> Iterator[EventView]:
-    """Events after the id `last` (None: from now on), without end; a connection that breaks is made anew, once each."""
+def following(hub: Client, last: int, query: dict[str, str | None]) -> Iterator[EventView]:
+    """Events after the id `last`, without end. A hub that goes away is waited for: it may only be restarting."""
+    away = False
     while True:
-        came = False
         try:
             for data in datas(hub.lines("/api/events/stream", after=last, **query)):
                 event = decoded(EventView, data)
-                last, came = event.id, True
+                last, away = event.id, False
                 yield event
-        except BrokenOff:
-            pass
-        if not came and last is None:
-            last = 0
-        if not came:
-            return
+        except CliError as error:
+            if error.code != EXIT_UNREACHABLE:
+                raise
+        if not away:
+            click.echo("skerry: the hub is away, waiting for it", err=True)
+        away = True
+        time.sleep(AGAIN_SECONDS)
 
 
 def datas(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -31,7 +31,7 @@ def logs(app: str, follow: bool, lines: int, node: str | None, instance: str | N
 
     With --json each line is a JSON document.
     """
-    faults = []
+    faults, lines_seen = [], 0
     stream = connect().lines(
         api("apps", app, "logs"), lines=str(lines), follow=follow, instance=instance, node=node
     )
@@ -39,6 +39,7 @@ def logs(app: str, follow: bool, lines: int, node: str | None, instance: str | N
         if not raw:
             continue  # sent to show that the hub is there
         one = decoded(LogLine, raw)
+        lines_seen += 1
         if json_:
             as_json_line(one)
         elif one.error:
@@ -46,6 +47,8 @@ def logs(app: str, follow: bool, lines: int, node: str | None, instance: str | N
             click.echo(safe(f"skerry: cannot read the journal of {one.node}: {one.error}"), err=True)
         else:
             say(text(one))
+    if not lines_seen:
+        click.echo(f"nothing: {app} wrote nothing, or has no copy there ('skerry why {app}')", err=True)
     if faults:
         raise CliError(f"cannot show all of what {app} wrote", "'skerry nodes' says which nodes are there")
 

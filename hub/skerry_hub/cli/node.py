@@ -11,6 +11,7 @@ from .group import Group
 from .options import (
     Pair,
     agree,
+    confirm_only_option,
     confirm_option,
     connect,
     json_option,
@@ -86,17 +87,15 @@ def dead(node: str, reason: str, confirm: bool, leave_data: bool, json_: bool) -
 
 @node.command()
 @node_argument
-@options(yes_option, reason_option, confirm_option, json_option)
+@options(yes_option, confirm_only_option, reason_option, json_option)
 def forget(node: str, yes: bool, reason: str, confirm: bool, json_: bool) -> None:
     """Remove NODE from the mesh: its credentials end, its units run on.
 
-    To come back, the machine must join anew, as another node.
+    To come back, the machine must join anew, as another node. Where it has copies, drain it first or give --confirm.
     """
     hub = connect()
     before = _before(hub, node)
-    left = (
-        f"; the {count(before.instances, 'copy')} it has will be placed elsewhere" if before.instances else ""
-    )
+    left = f", and its {count(before.instances, 'copy')} run on there, unmanaged" if before.instances else ""
     text = f"{node} ({before.id}) will be forgotten: it can never connect again as this node{left}."
     if not json_ or not yes:
         agree(text, yes)

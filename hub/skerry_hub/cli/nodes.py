@@ -40,7 +40,8 @@ def nodes(node: str | None, json_: bool) -> None:
 
 def row(node: NodeView) -> tuple[str, ...]:
     """A node's line in the table."""
-    state = "silent" if node.silent_ms is not None and node.state == "ready" else node.state
+    lost = any(text.startswith("silent") for text in node.conditions)
+    state = "silent" if lost and node.state == "ready" else node.state
     return (
         node.name,
         state,
@@ -53,10 +54,8 @@ def row(node: NodeView) -> tuple[str, ...]:
 
 
 def heard(node: NodeView) -> str:
-    """How long ago the node was heard."""
-    if node.silent_ms is not None:
-        return f"{span(node.silent_ms)} ago"
-    return "now" if node.heard_at_ms is not None else "not yet"
+    """How long ago the node was heard; how often it speaks follows from what it holds."""
+    return "not since the hub's start" if node.silent_ms is None else f"{span(node.silent_ms)} ago"
 
 
 def applied(node: NodeView) -> str:
@@ -67,7 +66,7 @@ def applied(node: NodeView) -> str:
 
 
 def notes(node: NodeView) -> str:
-    """How many conditions and overrides of its own it has said."""
+    """All that is out of order with it, in the hub's words."""
     return "; ".join((*node.conditions, *node.overrides)) or "-"
 
 

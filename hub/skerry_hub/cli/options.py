@@ -22,9 +22,13 @@ yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; kept in the history.")
 confirm_option = click.option(
     "--confirm",
+    "--yes",
+    "-y",
     is_flag=True,
     help="Yes, even if a node loses three or more, and more than half, of its copies.",
 )
+# For verbs that ask: there --yes is the answer to the question, and this is a second word.
+confirm_only_option = click.option("--confirm", is_flag=True, help="Yes, even if it has copies.")
 leave_data_option = click.option(
     "--leave-data", is_flag=True, help="Yes, even if a copy leaves its volumes' data behind on a node."
 )
@@ -58,7 +62,8 @@ class Duration(click.ParamType[int]):
             return value
         found = duration(value)
         if isinstance(found, Wrong):
-            self.fail(f"found {value!r}, expected {found.expected}", param, ctx)
+            hint = f" ({found.hint})" if found.hint else ""
+            self.fail(f"found {value!r}, expected {found.expected}{hint}", param, ctx)
         return found
 
 

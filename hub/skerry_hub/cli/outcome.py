@@ -10,12 +10,13 @@ import click
 from msgspec import Struct
 
 from ..api.views import ApplyView, AppView
-from .client import BrokenOff, Client
+from ..explain import Why
+from .client import BrokenOff, Client, api
 from .errors import EXIT_REFUSED, CliError
 from .options import Duration, F, options
 from .preview import lines, wanted_of
 from .progress import Seen, Wanted, ended, ending, exit_code, judge_all, news
-from .show import as_json, safe, say
+from .show import as_json, listed, safe, say
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0  # seconds between two looks: a lab is fast, a region is not
 
@@ -57,6 +58,8 @@ def show(view: ApplyView, json_: bool) -> None:
 def settled(hub: Client, done: ApplyView, wait: bool, timeout_ms: int, json_: bool) -> int:
     """Waits for a change that was made; the exit code. With --json the one document is printed here."""
     wanted = wanted_of(done)
+    if not json_ and wanted:
+        say(f"applied: {listed(f'{one.name} revision {one.revision}' for one in wanted)}")
     if not wait or not wanted:
         if json_:
             as_json(Settled(done))
@@ -86,7 +89,7 @@ def _awaited(
     seen: dict[str, Seen] = {}
     pause = FIRST_PAUSE
     while True:
-        now = judge_all(wanted, _look(hub))
+        now = judge_all(wanted, *_look(hub, wanted))
         for line in news(seen, now):
             tell(line)
         seen = now
@@ -97,12 +100,18 @@ def _awaited(
         pause = min(pause * 1.3, LONGEST_PAUSE)
 
 
-def _look(hub: Client) -> dict[str, AppView]:
+def _look(hub: Client, wanted: tuple[Wanted, ...]) -> tuple[dict[str, AppView], dict[str, Why]]:
+    """The apps as they are, and the explanations of those that were changed. A connection that breaks is made anew."""
     try:
-        found = hub.get(tuple[AppView, ...], "/api/apps")
+        return _looked(hub, wanted)
     except BrokenOff:
-        found = hub.get(tuple[AppView, ...], "/api/apps")
-    return {app.name: app for app in found}
+        return _looked(hub, wanted)
+
+
+def _looked(hub: Client, wanted: tuple[Wanted, ...]) -> tuple[dict[str, AppView], dict[str, Why]]:
+    apps = {app.name: app for app in hub.get(tuple[AppView, ...], "/api/apps")}
+    names = [one.name for one in wanted if one.name in apps]
+    return apps, {name: hub.get(Why, api("apps", name, "why")) for name in names}
 
 
 def _say_ending(seen: dict[str, Seen], waited_ms: int) -> None:

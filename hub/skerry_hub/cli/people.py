@@ -36,7 +36,7 @@ def create(name: str, role: str, json_: bool) -> None:
         as_json(made)
         return
     click.echo(made.token)
-    click.echo(f"{made.name} is a {made.role}: put this as token into their operator.toml", err=True)
+    click.echo(f"{made.name} has the role {made.role}: this is the token in their operator.toml", err=True)
 
 
 @people.command("list")

@@ -65,7 +65,11 @@ class PinnedConnection(http.client.HTTPSConnection):
             return plain
         plain = socket.socket(socket.AF_UNIX)
         plain.settimeout(self._connect_seconds)
-        plain.connect(self._unix_socket)
+        try:
+            plain.connect(self._unix_socket)
+        except OSError as error:
+            plain.close()
+            raise OSError(f"{self._unix_socket}: {error.strerror or error}") from error
         return plain
 
     def _prove(self) -> None:

@@ -1,22 +1,28 @@
-"""What a change does, in lines: pure. The words are the hub's own (`changes`); the order is by app."""
+"""What a change does, in lines: pure. The words are the hub's own (`changes`); the order is from mild to hard."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from ..api.views import ApplyView
+from ..changes import Kind
 from .progress import Wanted
+
+ORDER = list(Kind)
+WIDTH = max(map(len, Kind))
 
 
 def lines(view: ApplyView) -> Iterator[str]:
-    """Every change, then what the hub wants to be known."""
-    if not view.changes and not view.notes:
-        yield "nothing changes: everything is as the file says"
-    for change in view.changes:
-        yield f"  {change}"
-    yield from (f"note: {note}" for note in view.notes)
+    """Every change, then what the hub wants to be known: prices of words, copies without a place."""
+    if not view.changes:
+        yield "nothing changes: all apps are as the file says"
+    for change in sorted(view.changes, key=lambda one: (ORDER.index(one.kind), one.app)):
+        kind = "-" if change.kind is Kind.NONE else change.kind.value
+        yield f"  {kind.ljust(WIDTH)}  {change.text}"
+    yield from (f"  note: {note}" for note in view.notes)
 
 
 def wanted_of(view: ApplyView) -> tuple[Wanted, ...]:
-    """What to wait for after the change."""
-    return tuple(Wanted(name, number) for name, number in view.revisions.items())
+    """What to wait for after the change: the apps that it made a revision of."""
+    changed = {change.app for change in view.changes}
+    return tuple(Wanted(name, number) for name, number in view.revisions.items() if name in changed)

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..api.views import AppView
+from ..explain import Why
 from .errors import EXIT_FAILED, EXIT_PENDING
+
+HEALTHY, FAILED, HELD = "healthy", "failed", "held"
+ON_ITS_WAY = {"running", "waiting"}
 
 
 class State(StrEnum):
@@ -38,8 +42,11 @@ class Seen:
     text: str
 
 
-def judge(wanted: Wanted, app: AppView | None) -> Seen:
-    """How far `app` (None: the hub has no such app) is from what was wanted."""
+def judge(wanted: Wanted, app: AppView | None, why: Why | None) -> Seen:
+    """How far `app` (None: the hub has no such app) is from what was wanted. `why` is its explanation, if asked for.
+
+    Only an explanation says that every copy is on the wanted revision, and that none is still on its way.
+    """
     if app is None or app.state == "removed":
         return _gone(wanted)
     if app.revision > wanted.revision:
@@ -49,12 +56,27 @@ def judge(wanted: Wanted, app: AppView | None) -> Seen:
         return Seen(State.PENDING, f"revision {app.revision}, revision {wanted.revision} is to come")
     if wanted.removed:
         return Seen(State.PENDING, f"{app.placed} still there")
-    text = f"{app.healthy} of {app.wanted} healthy"
-    if app.headline and app.state != "healthy":
-        text += f": {app.headline}"
-    if app.state == "healthy":
-        return Seen(State.DONE, text)
-    return Seen(State.FAILED if app.state == "failed" else State.PENDING, text)
+    return _judge_copies(wanted, app, why)
+
+
+def _judge_copies(wanted: Wanted, app: AppView, why: Why | None) -> Seen:
+    if why is None or why.revision != wanted.revision:
+        return Seen(State.PENDING, _text(app.healthy, app.wanted, app.headline))
+    newest = [copy for copy in why.copies if copy.revision in {0, wanted.revision}]
+    healthy = sum(copy.state == HEALTHY for copy in newest)
+    text = _text(healthy, app.wanted, why.headline)
+    # One that waits on a silent node to be compared on return is no reason to wait; its stand-in is there.
+    if any(copy.state != HELD for copy in why.copies if copy not in newest):
+        return Seen(State.PENDING, text)
+    states = {copy.state for copy in newest}
+    if FAILED in states or (HELD in states and not states & ON_ITS_WAY):
+        return Seen(State.FAILED, text)
+    return Seen(State.DONE if states <= {HEALTHY} and healthy >= app.wanted else State.PENDING, text)
+
+
+def _text(healthy: int, wanted: int, headline: str) -> str:
+    tail = f": {headline}" if headline and healthy < wanted else ""
+    return f"{healthy} of {wanted} healthy{tail}"
 
 
 def _gone(wanted: Wanted) -> Seen:
@@ -63,9 +85,11 @@ def _gone(wanted: Wanted) -> Seen:
     )
 
 
-def judge_all(wanted: tuple[Wanted, ...], apps: Mapping[str, AppView]) -> dict[str, Seen]:
+def judge_all(
+    wanted: tuple[Wanted, ...], apps: Mapping[str, AppView], whys: Mapping[str, Why]
+) -> dict[str, Seen]:
     """The verdict on each app, by name."""
-    return {one.name: judge(one, apps.get(one.name)) for one in wanted}
+    return {one.name: judge(one, apps.get(one.name), whys.get(one.name)) for one in wanted}
 
 
 def news(before: Mapping[str, Seen], after: Mapping[str, Seen]) -> Iterator[str]:

@@ -10,7 +10,6 @@ from .errors import CliError
 from .options import (
     agree,
     app_argument,
-    confirm_option,
     connect,
     json_option,
     options,
@@ -22,8 +21,8 @@ from .show import as_json, count, listed, say
 
 @click.command()
 @app_argument
-@options(yes_option, reason_option, confirm_option, json_option)
-def remove(app: str, yes: bool, reason: str, confirm: bool, json_: bool) -> None:
+@options(yes_option, reason_option, json_option)
+def remove(app: str, yes: bool, reason: str, json_: bool) -> None:
     """Stop an app everywhere and remove it; its history stays.
 
     Data in volumes stays on the nodes. 'skerry rollback APP' brings the app back.
@@ -34,16 +33,16 @@ def remove(app: str, yes: bool, reason: str, confirm: bool, json_: bool) -> None
         raise CliError(f"cannot remove {app}: it was removed by {before.changer or 'somebody'} already")
     if not json_ or not yes:
         agree(sentence(before), yes)
-    after = hub.send(AppView, "DELETE", removal(app, reason, confirm), etag=f'"{before.revision}"')
+    after = hub.send(AppView, "DELETE", removal(app, reason), etag=f'"{before.revision}"')
     if json_:
         as_json(after)
     else:
         say(f"{app} is removed (revision {after.revision}); nodes stop it as soon as they hear of it")
 
 
-def removal(app: str, reason: str, confirm: bool) -> str:
-    """The path of the removal, with its reason."""
-    return with_query(api("apps", app), {"reason": reason, "confirm": confirm})
+def removal(app: str, reason: str) -> str:
+    """The path of the removal. It is confirmed: the operator was told how many copies go, and from where."""
+    return with_query(api("apps", app), {"reason": reason, "confirm": True})
 
 
 def sentence(app: AppView) -> str:

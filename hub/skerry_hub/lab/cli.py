@@ -18,6 +18,8 @@ import msgspec
 from . import Host, Lab, LabError, Status, enter, leftovers
 from .layout import Direction
 
+_REST = {"allow_interspersed_args": False}
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -203,13 +205,13 @@ def kill_agent(choice: Choice, node: str, signal: str) -> None:
         choice.lab.kill_agent(node, signal)
 
 
-@lab.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@lab.command(context_settings=_REST)
 @click.argument("node")
 @click.argument("argv", nargs=-1, required=True, metavar="-- CMD...")
 @click.pass_obj
 def run(choice: Choice, node: str, argv: Sequence[str]) -> None:
     """Run a command in a node, as root."""
-    become(choice.lab.argv(node, argv))
+    become(choice.lab.argv(node, command(argv)))
 
 
 @lab.command()
@@ -218,6 +220,14 @@ def run(choice: Choice, node: str, argv: Sequence[str]) -> None:
 def shell(choice: Choice, node: str) -> None:
     """Open a shell in a node, as root."""
     become(choice.lab.argv(node, ["bash", "-l"], enter.terminal()))
+
+
+def command(argv: Sequence[str]) -> list[str]:
+    """Without the -- that may stand before it."""
+    words = list(argv[1:] if argv[0] == "--" else argv)
+    if not words:
+        raise click.UsageError("say what to run: -- CMD...")
+    return words
 
 
 def become(argv: list[str]) -> None:
@@ -263,9 +273,9 @@ def hub_wipe(choice: Choice) -> None:
         choice.lab.hub_wipe()
 
 
-@hub.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@hub.command("exec", context_settings=_REST)
 @click.argument("argv", nargs=-1, required=True, metavar="-- CMD...")
 @click.pass_obj
 def hub_exec(choice: Choice, argv: Sequence[str]) -> None:
     """Run a command of this machine in the hub's network."""
-    become(choice.lab.hub_argv(argv))
+    become(choice.lab.hub_argv(command(argv)))

@@ -17,7 +17,7 @@ from typing import Self
 from . import enter, leftovers, lifetime, preflight, software
 from .asking import ask
 from .errors import LabError
-from .layout import HUB, HUB_PORT, Address, Config, Direction, Disks, Host, Paths, lab_name, node_names
+from .layout import HUB, HUB_PORT, Address, Config, Direction, Disks, Host, Paths, lab_name, node_names, root
 from .wire import Host as HostStatus
 from .wire import Request, Status
 
@@ -189,9 +189,9 @@ class Lab:
             node, ["systemctl", "kill", "--kill-whom=main", f"--signal={signal}", "skerry-agent.service"]
         )
 
-    def root(self, node: str, disks: Disks = "memory") -> Path:
+    def root(self, node: str) -> Path:
         """The node's disk as a folder on the host, also while the node is off; its /run and /tmp are not in it."""
-        return enter.root_of(self.paths, self.paths.disk(Host(node), disks)) / "root"
+        return enter.in_keeper(self.paths, root(Host(node)))
 
     # --- the hub
 

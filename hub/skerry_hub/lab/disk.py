@@ -7,12 +7,11 @@ Must never write to a path outside of the node's own folder.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import uuid
 from pathlib import Path
 
-from . import commands, linux
+from . import commands, layout, linux
 from .layout import Host
 
 TARGET = "skerry-lab.target"
@@ -54,7 +53,7 @@ class Disk:
 
     def __init__(self, folder: Path, host: Host) -> None:
         self.host = host
-        self.root = folder / "root"
+        self.root = layout.root(host)
         self.upper = folder / "upper"
         self._work = folder / "work"
 
@@ -121,7 +120,3 @@ class Disk:
                 new.append(path.name)
         if new:
             commands.enable_units(self.root, new)
-
-    def remove(self) -> None:
-        linux.unmount(self.root)
-        shutil.rmtree(self.root.parent)

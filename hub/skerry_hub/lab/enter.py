@@ -1,6 +1,8 @@
 """Command lines that run something inside of a lab, from the host: in a node, or where the hub is.
 
-They die with their caller: nsenter is the parent of what it runs, and setpriv has the kernel kill that with it.
+They die with their caller: a shell is the parent of what runs, and setpriv has the kernel kill that with it. It is not
+nsenter itself that forks, because nsenter stops when its child is stopped, and systemd's shutdown stops every process:
+the dead child would then never be waited for, and its PID namespace, the whole machine, would never end.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from .errors import LabError
 from .layout import HUB, Host, Paths
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_TIED = ("setpriv", "--pdeathsig", "KILL", "--")
+_TIED = ("sh", "-c", '"$@"; exit $?', "sh", "setpriv", "--pdeathsig", "KILL", "--")
 
 
 def node_pid(paths: Paths, node: Host) -> int:
@@ -38,13 +40,13 @@ def in_node(paths: Paths, node: Host, argv: Sequence[str], env: Mapping[str, str
     """As root, in all of the node's namespaces, with a fresh environment; begins in /."""
     fresh = {"HOME": "/root", "LANG": "C.UTF-8", "PATH": f"{bindir}:{_SYSTEM_PATH}", "USER": "root"}
     words = [f"{key}={value}" for key, value in (fresh | dict(env)).items()]
-    enter = ["nsenter", "--target", str(node_pid(paths, node)), "--all", "--"]
+    enter = ["nsenter", "--target", str(node_pid(paths, node)), "--all", "--no-fork", "--"]
     return [*enter, *_TIED, "env", "-i", *words, *argv]
 
 
 def beside_hub(paths: Paths, argv: Sequence[str]) -> list[str]:
     """In the hub's network, with the caller's environment and working folder."""
-    keeper = ["nsenter", "--target", str(keeper_pid(paths)), "--mount", "--pid", "--uts", "--"]
+    keeper = ["nsenter", "--target", str(keeper_pid(paths)), "--mount", "--pid", "--uts", "--no-fork", "--"]
     return [
         *keeper,
         "nsenter",
@@ -58,9 +60,9 @@ def beside_hub(paths: Paths, argv: Sequence[str]) -> list[str]:
     ]
 
 
-def root_of(paths: Paths, disk: Path) -> Path:
-    """A path of the keeper's mount namespace, through /proc."""
-    return Path(f"/proc/{keeper_pid(paths)}/root{disk}")
+def in_keeper(paths: Paths, path: Path) -> Path:
+    """What is at a path of the keeper's mount namespace, as a path of the host."""
+    return Path(f"/proc/{keeper_pid(paths)}/root{path}")
 
 
 def terminal() -> Mapping[str, str]:

@@ -29,6 +29,7 @@ class HubProcess:
         self._paths = Paths(config.name)
         self._cgroup = cgroups.INSIDE / HUB
         self._process: subprocess.Popen[bytes] | None = None
+        self._paused = False
         self._lock = threading.RLock()
 
     def make(self) -> None:
@@ -38,6 +39,8 @@ class HubProcess:
     def state(self) -> str:
         if self._process is None:
             return "off"
+        if self._paused:
+            return "paused"
         code = self._process.poll()
         return "running" if code is None else f"ended ({code})"
 
@@ -84,6 +87,7 @@ class HubProcess:
         """SIGTERM; what is left after the deadline is killed. An off hub stays off."""
         with self._lock:
             process = self._process
+            self._freeze(False)
             if process is not None and process.poll() is None:
                 process.terminate()
                 try:
@@ -101,6 +105,7 @@ class HubProcess:
             if process is None or process.poll() is not None:
                 raise LabError("cannot kill the hub: it is not running")
             process.send_signal(signal.SIGKILL)
+            self._freeze(False)
             if everything:
                 cgroups.kill(self._cgroup)
             process.wait(10.0)
@@ -112,4 +117,12 @@ class HubProcess:
             shutil.rmtree(self._paths.hub_data, ignore_errors=True)
 
     def pause(self, paused: bool) -> None:
+        """Freezes all of it from outside; a stop or a kill ends that too."""
+        with self._lock:
+            if self.state() != ("running" if paused else "paused"):
+                raise LabError(f"cannot {'pause' if paused else 'resume'} the hub: it is {self.state()}")
+            self._freeze(paused)
+
+    def _freeze(self, paused: bool) -> None:
         cgroups.freeze(self._cgroup, paused)
+        self._paused = paused

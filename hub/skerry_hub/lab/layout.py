@@ -101,7 +101,7 @@ class Paths:
         return self.run / f"{host}.console"
 
     def disk(self, host: Host, disks: Disks) -> Path:
-        """Holds upper, work and root of a node's overlay; seen in the keeper's mount namespace only if in memory."""
+        """What a node has changed on its disk. In memory it is in the keeper's mount namespace alone."""
         return (Path("/run/disks") if disks == "memory" else self.store / "disks") / host
 
 
@@ -131,6 +131,11 @@ class Address:
     def mac(self) -> str:
         """Fixed, and locally administered."""
         return f"02:53:4b:00:{self.number:02x}:02"
+
+
+def root(host: Host) -> Path:
+    """A node's whole disk, in the keeper's mount namespace."""
+    return Path("/run/roots") / host
 
 
 def lab_name(text: str) -> str:

@@ -106,7 +106,9 @@ class Node:
     def _freeze(self, before: State, after: State) -> None:
         with self._changing:
             if self.state is not before:
-                raise LabError(f"cannot make {self.host} {after}: it is {self.state}, not {before}")
+                raise LabError(
+                    f"cannot {'pause' if after is State.PAUSED else 'resume'} {self.host}: it is {self.state}, not {before}"
+                )
             cgroups.freeze(self._cgroup, after is State.PAUSED)
             self._become(after)
 

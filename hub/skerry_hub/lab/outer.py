@@ -23,7 +23,7 @@ from types import FrameType
 
 import msgspec
 
-from . import cgroups, keeper, leftovers, linux, pidfile
+from . import cgroups, keeper, leftovers, linux, pidfile, preflight
 from .layout import CGROUP, Config, Paths
 
 _NAMESPACES = (
@@ -35,6 +35,7 @@ def main(argv: list[str]) -> int:
     lock, ready, tied = (int(number) for number in argv[:3])
     config = msgspec.json.decode(argv[3], type=Config)
     paths = Paths(config.name)
+    os.environ["PATH"] = preflight.search_path()
     _leave_caller()
     pidfile.write(paths.outer)
     linux.unshare(linux.CLONE_NEWPID)  # for the children alone
@@ -115,6 +116,7 @@ def _make_namespaces(config: Config) -> None:
     assert root is not None, "preflight looks for it"
     folder = root / CGROUP / config.name
     folder.mkdir(parents=True, exist_ok=True)
+    cgroups.delegate(folder.parent)
     cgroups.join(folder)
     linux.unshare(_NAMESPACES)
     linux.mount("none", Path("/"), "", linux.MS_REC | linux.MS_PRIVATE)

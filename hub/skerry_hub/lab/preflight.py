@@ -19,7 +19,7 @@ _COMMANDS = {
     "systemd-nspawn": "systemd-container",
 }
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
-_BUS = Path("/usr/bin/dbus-daemon")
+BUS = Path("/usr/bin/dbus-daemon")
 _MB = 1 << 20
 _MEMORY = 128 * _MB
 _MEMORY_PER_NODE = 64 * _MB
@@ -41,17 +41,23 @@ def check(nodes: int) -> None:
 def missing(nodes: int) -> Iterator[str]:
     if os.geteuid() != 0:
         yield "root's rights"
-    yield from (name for name in _COMMANDS if shutil.which(name) is None)
-    if not _BUS.exists():
+    yield from (name for name in _COMMANDS if shutil.which(name, path=search_path()) is None)
+    if not BUS.exists():
         yield "dbus"
     yield from (f"{name} namespaces" for name in _NAMESPACES if not Path("/proc/self/ns", name).exists())
     if not _has_overlay():
         yield "overlayfs in the kernel"
-    if cgroups.on_host() is None:
-        yield "a mounted cgroup2"
+    tree = cgroups.on_host()
+    if tree is None or not os.access(tree, os.W_OK):
+        yield "a cgroup2 tree that is mounted and can be written to"
     if not Path("/dev/net/tun").exists():
         yield "/dev/net/tun"
     yield from _room(nodes)
+
+
+def search_path() -> str:
+    """Not every root's PATH has the folders of the administrator's commands."""
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def _has_overlay() -> bool:

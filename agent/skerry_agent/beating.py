@@ -1,0 +1,170 @@
+"""Beats: what the node says to its hub at intervals, and what becomes of the answers.
+
+Edge around `grants`: its state lives in /run, because it belongs to one boot. Order that matters: the moment is read
+before a beat is sent, and a grant counts from then. Must never open a lease by itself: `grants` decides, `leases` arms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from skerry_protocol.messages import FEATURES, Beat, BeatReply
+
+from . import grants, sealed
+from .bus import BusError, NodeBus
+from .disk import DiskError
+from .files import make_folder
+from .grants import ArmLease, BeatNow, CloseLease, Grants
+from .leases import Leases
+from .node import Node
+from .systemd import JobResult, Outcome, Systemd
+
+log = logging.getLogger(__name__)
+
+RUN = Path("/run/skerry")
+RECORD = "grants"
+LEASE_TARGET = re.compile(r"skerry-lease-([0-9]{1,15})\.target")
+RETRY_S = 5.0
+CLOSE_SECONDS = 60.0
+OnReply = Callable[[BeatReply], Awaitable[None]]
+
+
+def boot_id() -> str:
+    """This boot's id (random(4))."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+class Beating:
+    """The node's leases and beats. `run` beats until cancelled."""
+
+    def __init__(self, node: Node, systemd: Systemd, bus: NodeBus, on_reply: OnReply, version: str) -> None:
+        self._node = node
+        self._systemd = systemd
+        self._bus = bus
+        self._on_reply = on_reply
+        self._version = version
+        self._leases = Leases(systemd)
+        self._now = asyncio.Event()
+        self.heard_ms: int | None = None
+        self.trouble: str | None = None
+        self.state = grants.booted(self._stored(), boot_id())
+
+    def _stored(self) -> Grants | None:
+        found = sealed.message(Grants, sealed.read(RUN / RECORD), RECORD)
+        return found if isinstance(found, Grants) else None
+
+    def _keep(self, state: Grants) -> None:
+        """What could not be kept costs a wait for the next grant after an agent's restart, no more."""
+        if state == self.state:
+            return
+        self.state = state
+        try:
+            make_folder(RUN)
+            sealed.write(RUN / RECORD, sealed.bytes_of(state))
+        except DiskError as error:
+            log.warning("%s", error)
+
+    def boottime_ms(self) -> int:
+        """CLOCK_BOOTTIME, in milliseconds."""
+        return self._systemd.boottime_us() // 1000
+
+    def every_s(self) -> float:
+        """How long between beats."""
+        apps = [entry.app for entry in self._node.assignment.apps] if self._node.assignment else []
+        return grants.beat_every_ms(apps, self.state.claims()) / 1000
+
+    def beat_now(self) -> None:
+        """Do not wait for the next turn."""
+        self._now.set()
+
+    async def look(self) -> None:
+        """At the agent's start: leases that ended meanwhile have ended."""
+        for live in self.state.live:
+            if not await self._leases.is_open(live.length_ms):
+                self._keep(grants.lease_ended(self.state, live.length_ms))
+
+    async def assigned(self) -> None:
+        """What is accepted or applied has changed."""
+        accepted = grants.holdings(self._node.assignment.instances if self._node.assignment else ())
+        applied = grants.holdings(one.instance for one in self._node.applied.instances.values())
+        state, actions = grants.assigned(self.state, accepted, applied)
+        self._keep(state)
+        await self._do(actions)
+        for holding in self.state.former:
+            # It left the applied state, and that is recorded only after its unit was seen to stop.
+            if holding.instance not in self._node.applied.instances:
+                state, actions = grants.stopped(self.state, holding.instance)
+                self._keep(state)
+                await self._do(actions)
+
+    def unit_changed(self, name: str, active: str) -> None:
+        """A unit's state: the end of a lease target is the end of its lease."""
+        match = LEASE_TARGET.fullmatch(name)
+        if match is not None and active == "inactive":
+            self._keep(grants.lease_ended(self.state, int(match[1])))
+            self.beat_now()
+
+    async def run(self) -> None:
+        """Beats until cancelled. Without a connection it waits for one."""
+        while True:
+            await self._bus.connected.wait()
+            self._now.clear()
+            ok = await self.beat()
+            try:
+                async with asyncio.timeout(self.every_s() if ok else min(RETRY_S, self.every_s())):
+                    await self._now.wait()
+            except TimeoutError:
+                continue
+
+    async def beat(self, stopped: bool = False) -> bool:
+        """One beat and its answer. Whether there was one."""
+        state, number = grants.beat_sent(self.state, self.boottime_ms())
+        self._keep(state)
+        try:
+            reply = await self._bus.beat(self._message(stopped))
+        except BusError as error:
+            self.trouble = str(error)
+            return False
+        self.heard_ms, self.trouble = self.boottime_ms(), reply.trouble
+        state, actions = grants.replied(self.state, number, reply, self.boottime_ms())
+        self._keep(state)
+        await self._do(actions)
+        await self._on_reply(reply)
+        return True
+
+    def _message(self, stopped: bool) -> Beat:
+        node = self._node
+        return Beat(
+            boot=self.state.boot,
+            reply=self.state.reply,
+            accepted=node.accepted,
+            applied=node.applied.issued,
+            claims=self.state.claims(),
+            overrides=node.overrides,
+            conditions=dict.fromkeys(node.conditions, 1),
+            refused=node.refusal,
+            stopped=stopped,
+            features=FEATURES,
+            agent=self._version,
+        )
+
+    async def _do(self, actions: tuple[grants.Action, ...]) -> None:
+        for action in actions:
+            match action:
+                case ArmLease():
+                    await self._arm(action)
+                case CloseLease():
+                    await self._leases.drop(action.length_ms, CLOSE_SECONDS)
+                case BeatNow():
+                    self.beat_now()
+
+    async def _arm(self, action: ArmLease) -> None:
+        armed = await self._leases.arm(action.length_ms, action.deadline_ms * 1000, action.opens)
+        if isinstance(armed, Outcome):
+            log.warning("cannot use a grant of %d ms: %s", action.length_ms, armed.reason or armed.result)
+            if armed.result is not JobResult.LATE:
+                self._keep(grants.lease_ended(self.state, action.length_ms))

@@ -1,0 +1,24 @@
+"""`skerry-agent`: chooses what to load. Running and restoring load no command line library; the rest is `commands`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """The entry point."""
+    if sys.argv[1:] == ["run"]:
+        from .start import run  # noqa: PLC0415 - only what this command needs
+
+        sys.exit(run())
+    if sys.argv[1:] == ["restore"]:
+        from .start import put_back  # noqa: PLC0415 - only what this command needs
+
+        sys.exit(put_back())
+    from .commands import cli  # noqa: PLC0415 - only what this command needs
+
+    cli(prog_name="skerry-agent")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""The commands of `skerry-agent` for a person at the machine. All but `join` work with no hub, and with no agent:
+then they read the same files, and `rollback` does its switch itself, under the same lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import TypeVar
+
+import click
+import msgspec
+
+from skerry_protocol.ids import AppName
+
+from . import grants, sealed
+from .answering import Answering, roll_back
+from .beating import RECORD, RUN
+from .disk import STATE, DiskError, StateDir
+from .grants import Grants
+from .identity import Identity, IdentityError, load
+from .join import JoinError
+from .join import join as join_mesh
+from .local import CannotDo
+from .localclient import SOCKET, AgentError, ask
+from .node import Node, Places
+from .reporter import RECORD as TOLD
+from .reporter import Told
+from .show import instances_table, status_text, why_text
+from .status import StatusView, of_app, status, unit_names
+from .steps import Book
+from .systemd import Outcome, Systemd
+from .systemd.dbus import DbusSystemd
+
+T = TypeVar("T")
+AGENT = "skerry-agent.service"
+START_SECONDS = 60.0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("skerry"), prog_name="skerry-agent")
+def cli() -> None:
+    """This machine's part in a Skerry mesh. Its work goes on whether or not this agent, or any hub, runs."""
+
+
+@cli.command()
+@click.argument("token")
+@click.option("--name", help="The node's name; the host's name otherwise.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label that this machine asks for.")
+def join(token: str, name: str | None, labels: tuple[str, ...]) -> None:
+    """Join the mesh that TOKEN ('skerry token create') is for, and start the agent."""
+    _need_root("join")
+    pairs = dict(label.partition("=")[::2] for label in labels)
+    try:
+        identity = join_mesh(token, STATE, name, pairs, say=click.echo)
+    except JoinError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"joined {identity.mesh} in region {identity.region} as {identity.name} ({identity.node})")
+    started = asyncio.run(_with_systemd(lambda systemd: systemd.restart(AGENT, START_SECONDS)))
+    if not started.ok:
+        raise click.ClickException(f"joined, but cannot start {AGENT}: {started.reason or started.result}")
+
+
+@cli.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show_status(as_json: bool) -> None:
+    """What this node runs, and whether it is in touch with its hub."""
+    view = _view()
+    click.echo(msgspec.json.encode(view).decode() if as_json else status_text(view))
+    if not as_json and view.instances:
+        click.echo(instances_table(view.instances))
+
+
+@cli.command()
+@click.argument("app")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def why(app: str, as_json: bool) -> None:
+    """How APP stands on this node, and why."""
+    view = _view()
+    found = of_app(view, AppName(app))
+    if not found:
+        raise click.ClickException(f"cannot say why: {app} is not assigned to this node (see 'skerry-agent status')")
+    click.echo(msgspec.json.encode(found).decode() if as_json else why_text(view, found))
+
+
+@cli.command()
+@click.argument("app", required=False)
+@click.option("--clear", is_flag=True, help="Take this node's word back: run what is assigned again.")
+@click.option("--reason", default="", help="Why; the hub's history keeps it.")
+def rollback(app: str | None, clear: bool, reason: str) -> None:
+    """Put APP back to its previous revision on this node alone. The hub sees it, and does not undo it."""
+    _need_root("roll back")
+    if app is None and not clear:
+        raise click.UsageError("name the app that is to go back, or --clear to take back every such word")
+    do, args = ("clear", {"app": app or ""}) if clear else ("rollback", {"app": app or "", "reason": reason})
+    if SOCKET.exists():
+        try:
+            told = list(ask(do, args, timeout=None))
+        except AgentError as error:
+            if "reach" not in str(error):
+                raise click.ClickException(str(error)) from error
+            told = _without_agent(do, app, reason)
+    else:
+        told = _without_agent(do, app, reason)
+    for part in told:
+        for line in part if isinstance(part, list) else [part]:
+            click.echo(line)
+
+
+@cli.command()
+@click.argument("app")
+@click.option("-f", "--follow", is_flag=True, help="Go on with new lines.")
+@click.option("-n", "--lines", default=100, show_default=True, help="How many lines to begin with.")
+def logs(app: str, follow: bool, lines: int) -> None:
+    """The journal of APP's instances on this node."""
+    identity = _identity()
+
+    async def shown(systemd: Systemd) -> None:
+        node = Node(Places(), identity, systemd)
+        node.open(read_only=True)
+        answering = Answering(node, lambda: _read_view(systemd, identity), lambda *_: None)
+        async for line in answering.logs(AppName(app), lines, follow):
+            click.echo(line)
+
+    try:
+        asyncio.run(_with_systemd(shown))
+    except CannotDo as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@cli.command()
+def run() -> None:
+    """Run the agent (skerry-agent.service does)."""
+    raise click.UsageError("'run' takes no options")
+
+
+@cli.command()
+def restore() -> None:
+    """Put back unit files that are missing (skerry-restore.service does, at boot)."""
+    raise click.UsageError("'restore' takes no options")
+
+
+def _need_root(what: str) -> None:
+    if os.geteuid() != 0:
+        raise click.ClickException(f"cannot {what}: only root may (use sudo)")
+
+
+def _identity() -> Identity:
+    try:
+        identity = load(STATE)
+    except (IdentityError, DiskError) as error:
+        raise click.ClickException(str(error)) from error
+    if identity is None:
+        raise click.ClickException("this machine has not joined a mesh ('skerry-agent join TOKEN')")
+    return identity
+
+
+def _view() -> StatusView:
+    """From the agent, or from the files where none answers."""
+    _need_root("read this node's state")
+    identity = _identity()
+    if SOCKET.exists():
+        try:
+            (found,) = ask("status")
+            return msgspec.convert(found, StatusView)
+        except (AgentError, ValueError) as error:
+            click.echo(f"{error}; this is what is on disk:", err=True)
+    return asyncio.run(_with_systemd(lambda systemd: _read_view(systemd, identity)))
+
+
+async def _read_view(systemd: Systemd, identity: Identity) -> StatusView:
+    node = Node(Places(), identity, systemd)
+    node.open(read_only=True)
+    shown = await systemd.show(unit_names(node))
+    units = {} if isinstance(shown, Outcome) else {unit.name: unit for unit in shown}
+    told = node.disk.saved(TOLD, Told)
+    book = told.book if isinstance(told, Told) else Book()
+    held = sealed.message(Grants, sealed.read(RUN / RECORD), RECORD)
+    boottime = systemd.boottime_us() // 1000
+    leases = grants.ticked(held, boottime) if isinstance(held, Grants) else None
+    return status(node, units, book, leases, "the agent does not run", "stopped", boottime)
+
+
+def _without_agent(do: str, app: str | None, reason: str) -> list[object]:
+    """The same as the agent would do, by this process."""
+    identity = _identity()
+
+    async def work(systemd: Systemd) -> list[object]:
+        node = Node(Places(), identity, systemd)
+        node.open()
+        if do == "clear":
+            told = [f"{one.app}: revision {one.revision} may run again" for one in node.clear(AppName(app) if app else None)]
+        else:
+            told = roll_back(node, AppName(app or ""), reason)
+        switched = await node.switch()
+        failures = [switched.reason] if isinstance(switched, Outcome) else [one.reason for one in switched.failures]
+        return [*told, *failures]
+
+    try:
+        with StateDir(STATE).locked():
+            return asyncio.run(_with_systemd(work))
+    except (DiskError, CannotDo) as error:
+        raise click.ClickException(str(error)) from error
+
+
+async def _with_systemd(work: Callable[[Systemd], Awaitable[T]]) -> T:
+    systemd = DbusSystemd()
+    systemd.open()
+    try:
+        return await work(systemd)
+    finally:
+        systemd.close()
+

@@ -1,0 +1,63 @@
+"""This node's state as text. Nothing else in the agent formats for people."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from .status import InstanceView, StatusView
+
+
+def status_text(view: StatusView) -> str:
+    """The node itself, a line each."""
+    lines = [
+        f"node       {view.name} ({view.node}), mesh {view.mesh}, region {view.region}",
+        f"agent      {view.agent}",
+        f"hub        {'connected' if not view.hub else view.hub}",
+        f"accepted   {view.accepted or 'nothing yet'}",
+        f"applied    {view.applied or 'nothing yet'}",
+    ]
+    lines += [f"override   {text}" for text in view.overrides]
+    lines += [f"condition  {text}" for text in view.conditions]
+    lines += [f"refused    {view.refusal}"] if view.refusal else []
+    return "\n".join(lines)
+
+
+def instances_table(instances: Iterable[InstanceView]) -> str:
+    """An instance a line."""
+    heads = ("INSTANCE", "REVISION", "RUNS", "UNIT", "STATE", "LEASE", "REASON")
+    return table(heads, [_row(one) for one in instances])
+
+
+def _row(one: InstanceView) -> Sequence[str]:
+    lease = "-" if one.lease_ms_left is None else f"{one.lease_ms_left / 1000:.0f}s"
+    return one.name, str(one.revision), str(one.runs or "-"), one.unit_state, one.state, lease, one.reason
+
+
+def why_text(view: StatusView, instances: Sequence[InstanceView]) -> str:
+    """Each instance, what it is doing and since when, and who asked for it."""
+    lines = []
+    for one in instances:
+        since = "" if not one.since_ms else f" since {_clock(one.since_ms)}"
+        lines.append(f"{one.name}: {one.state or 'nothing is known'}{since}" + (f": {one.reason}" if one.reason else ""))
+        lines.append(f"  unit      {one.unit or 'none yet'}: {one.unit_state}")
+        lines.append(f"  asked for revision {one.revision}; runs {one.runs or 'nothing'}")
+        if one.changer:
+            lines.append(f"  changed   by {one.changer}" + (f": {one.change_reason}" if one.change_reason else ""))
+        if one.lease_ms_left is not None:
+            lines.append(f"  lease     {one.lease_ms_left / 1000:.1f} s left")
+    lines += [f"override: {text}" for text in view.overrides if text.startswith(f"{instances[0].app}:")]
+    if view.hub:
+        lines.append(f"hub: {view.hub}")
+    return "\n".join(lines)
+
+
+def _clock(at_ms: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Left-aligned columns."""
+    lines = [list(heads), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)

@@ -1,0 +1,77 @@
+"""What `skerry-agent run` and `skerry-agent restore` do. Apart from `cli`, so that the running agent loads no more than
+it needs to stay in sync: no command line library, no joining.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from .daemon import Agent
+from .disk import STATE, DiskError, StateDir
+from .identity import Identity, IdentityError, load
+from .node import Places
+from .restore import restore
+from .systemd.dbus import DbusSystemd
+
+EXIT_CONFIG = 78  # sysexits.h: EX_CONFIG
+
+
+def log_to_journal() -> None:
+    """Plain lines; the journal knows when and who."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+
+def run(state: Path = STATE) -> int:
+    """Run the agent until SIGTERM. An exit code."""
+    log_to_journal()
+    try:
+        identity = load(state)
+        if identity is None:
+            print("skerry-agent: this machine has not joined a mesh ('skerry-agent join TOKEN')", file=sys.stderr)
+            return EXIT_CONFIG
+        with StateDir(state).locked():
+            asyncio.run(_run(Places(state), identity))
+    except (DiskError, IdentityError) as error:
+        print(f"skerry-agent: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _run(places: Places, identity: Identity) -> None:
+    systemd = DbusSystemd()
+    systemd.open()
+    try:
+        await Agent(places, identity, systemd).run()
+    finally:
+        systemd.close()
+
+
+def put_back(state: Path = STATE) -> int:
+    """Put back what is missing of the applied state. An exit code."""
+    log_to_journal()
+    disk = StateDir(state)
+    if not state.is_dir():
+        return 0
+    try:
+        with disk.locked():
+            return asyncio.run(_put_back(disk, Places(state)))
+    except DiskError as error:
+        print(f"skerry-agent: {error}", file=sys.stderr)
+        return 1
+
+
+async def _put_back(disk: StateDir, places: Places) -> int:
+    systemd = DbusSystemd()
+    systemd.open()
+    try:
+        done = await restore(disk, systemd, places.rendering)
+    finally:
+        systemd.close()
+    if done.put_back or done.started:
+        print(f"put back {done.put_back} files and links, started {', '.join(done.started) or 'nothing'}")
+    for problem in done.problems:
+        print(problem, file=sys.stderr)
+    return 1 if done.problems else 0

@@ -1,0 +1,78 @@
+"""Unit files as the fake systemd reads them: from real folders, with drop-ins and wants links.
+
+Owns the little of the syntax that Skerry's own units use. A unit is a snapshot of its file: what changes on disk later
+is seen only when it is read again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+Settings = dict[str, tuple[str, ...]]
+LISTS = frozenset({"Requisite", "Requires", "BindsTo", "PartOf", "Wants", "Conflicts", "After", "Before"})
+TIME = re.compile(r"([0-9.]+)\s*(us|ms|s|min|h)?")
+UNITS_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "min": 60_000_000, "h": 3_600_000_000}
+DEFAULT_STOP_US = 90_000_000
+
+
+class UnitText(Struct, frozen=True):
+    """What systemd would have in memory of one unit."""
+
+    name: str
+    source: str
+    settings: Settings
+    drop_ins: tuple[str, ...]
+    wants: tuple[str, ...]
+
+    def words(self, key: str) -> tuple[str, ...]:
+        """Every word of a list setting."""
+        return tuple(word for value in self.settings.get(key, ()) for word in value.split())
+
+    def last(self, key: str, otherwise: str = "") -> str:
+        """The value that counts of a setting that is not a list."""
+        return self.settings.get(key, (otherwise,))[-1]
+
+    @property
+    def stop_us(self) -> int | None:
+        """TimeoutStopSec= in force; None is without end."""
+        text = self.last("TimeoutStopSec")
+        return None if text == "infinity" else microseconds(text) if text else DEFAULT_STOP_US
+
+
+def read(folders: Sequence[Path], name: str, built_in: bool = False) -> UnitText | None:
+    """The unit as it is on disk now; None where there is no file. The first folder wins, drop-ins add up."""
+    file = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    if file is None and not built_in:
+        return None
+    drop_ins = sorted(path for folder in folders for path in (folder / f"{name}.d").glob("*.conf"))
+    texts = [path.read_text() for path in (*([file] if file else []), *drop_ins)]
+    wants = tuple(
+        link.name
+        for folder in folders
+        for link in sorted((folder / f"{name}.wants").glob("*"))
+        if link.is_symlink()
+    )
+    return UnitText(name, "\0".join(texts), _parsed(texts), tuple(map(str, drop_ins)), wants)
+
+
+def _parsed(texts: Sequence[str]) -> Settings:
+    found: dict[str, list[str]] = {}
+    for line in "\n".join(texts).splitlines():
+        key, separator, value = line.partition("=")
+        if not separator or line.startswith(("#", ";", "[")):
+            continue
+        values = found.setdefault(key.strip(), [])
+        if not value.strip() and key.strip() not in LISTS:
+            values.clear()
+        else:
+            values.append(value.strip())
+    return {key: tuple(values) for key, values in found.items() if values}
+
+
+def microseconds(text: str) -> int:
+    """A time span of systemd.time(7): a number alone is seconds."""
+    return round(sum(float(number) * UNITS_US[unit or "s"] for number, unit in TIME.findall(text)))

@@ -1,0 +1,76 @@
+"""`skerry lab`, as typed: what it prints and how it exits."""
+
+import json
+import os
+import subprocess
+import sys
+
+from skerry_hub.lab import Lab
+
+
+def skerry_lab(*argv: str, name: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "skerry_hub.lab", "--name", name, *argv]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+
+
+# Boots and reboots a node with a process per command.
+def test_a_session(bare_lab: Lab) -> None:
+    name = bare_lab.paths.name
+
+    def said(*argv: str) -> str:
+        done = skerry_lab(*argv, name=name)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    assert said("up", "--nodes", "1", "--no-hub").splitlines()[1:] == [
+        "NAME  STATE    ADDRESS    LINK  STARTS",
+        "hub   off      10.77.0.2  ok    0",
+        "n1    running  10.77.1.2  ok    1",
+    ]
+    assert said("cut", "n1", "--direction", "up").startswith("cut: n1 (0.")
+    assert said("status").splitlines()[2] == "n1    running  10.77.1.2  cut (up)  1"
+    assert said("heal", "n1").startswith("healed: n1 (0.")
+    assert said("poweroff", "n1").startswith("off: n1 (0.")
+    assert said("boot", "n1").startswith("booted: n1 (")
+    assert said("reboot", "n1").startswith("rebooted: n1 (")
+    assert json.loads(json_of(name))["nodes"][0] == {
+        "name": "n1",
+        "state": "running",
+        "address": "10.77.1.2",
+        "cut": None,
+        "boots": 3,
+    }
+    assert said("down").startswith("the lab is down (0.")
+    assert "there was no lab" in said("down")
+
+
+def json_of(name: str) -> str:
+    command = [sys.executable, "-m", "skerry_hub.lab", "--name", name, "--json", "status"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_run_is_the_command_itself(lab: Lab) -> None:
+    done = skerry_lab(
+        "run", "n1", "--", "sh", "-c", "cat; hostname; exit 3", name=lab.paths.name, text="in\n"
+    )
+    assert (done.returncode, done.stdout) == (3, "in\nn1\n")
+    assert skerry_lab("run", "n1", "echo", "--help", name=lab.paths.name).stdout == "--help\n"
+    assert skerry_lab("hub", "exec", "--", "sh", "-c", "exit 4", name=lab.paths.name).returncode == 4
+
+
+def test_errors_are_one_line(lab: Lab) -> None:
+    for argv, said in (
+        (["up"], f"cannot start the lab '{lab.paths.name}': it is up ('skerry lab down' ends it)"),
+        (["boot", "n9"], "cannot find a node 'n9': this lab has n1, n2"),
+        (["boot", "n1"], "cannot boot n1: it is running"),
+        (["resume", "n1"], "cannot resume n1: it is running, not paused"),
+        (["hub", "start"], "cannot start the hub: it is running"),
+    ):
+        done = skerry_lab(*argv, name=lab.paths.name)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", f"Error: {said}\n")
+
+
+def test_without_a_lab_the_error_says_how_to_get_one() -> None:
+    done = skerry_lab("status", name=f"none-{os.getpid()}")
+    assert done.returncode == 1
+    assert done.stderr.endswith("is not up (start it with 'skerry lab up')\n")
