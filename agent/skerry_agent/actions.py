@@ -16,7 +16,7 @@ from .render import Content
 
 
 class Begin(Struct, frozen=True, tag=True):
-    """Record that the instance is being switched to what the target says: a crash from here on leaves it half done."""
+    """Record that the instance is being switched or removed: a crash or failure from here on leaves it half done."""
 
     instance: InstanceId
 

@@ -48,7 +48,8 @@ class Files:
 
     def mkdir(self, folder: Path, mode: int) -> None:
         """The folder is there, with its parents."""
-        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(mode)  # the umask must not have a say
 
     def symlink(self, target: str, path: Path) -> None:
         """A new link."""

@@ -45,8 +45,8 @@ Handler = Callable[[LocalRequest], AsyncGenerator[object, None]]
 class LocalServer:
     """Listens from `start` to `close`."""
 
-    def __init__(self, handler: Handler, path: Path = SOCKET, allowed_uid: int = 0) -> None:
-        self._handler, self._path, self._uid = handler, path, allowed_uid
+    def __init__(self, handler: Handler, path: Path = SOCKET, root: int = 0) -> None:
+        self._handler, self._path, self._root = handler, path, root
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
 
@@ -89,7 +89,7 @@ class LocalServer:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        refusal = self._refusal(writer)
+        refusal = self.refusal(writer.get_extra_info("socket"))
         if refusal is not None:
             await _send(writer, {"error": refusal})
             return
@@ -104,8 +104,9 @@ class LocalServer:
             return
         await self._answer(request, reader, writer)
 
-    def _refusal(self, writer: asyncio.StreamWriter) -> str | None:
-        if peer_uid(writer.get_extra_info("socket")) not in {0, self._uid}:
+    def refusal(self, channel: socket.socket) -> str | None:
+        """Why whoever is at the other end is not served; None where they are."""
+        if peer_uid(channel) != self._root:
             return "cannot talk to the agent: run it as root"
         if len(self._clients) > CLIENTS_MAX:
             return f"cannot talk to the agent: {CLIENTS_MAX} others do (try again)"

@@ -136,7 +136,8 @@ class _Planner:
     def plan(self) -> Plan:
         self._sort_out()
         # Before any removal: an instance that goes may leave its file to one that takes over its unit's name.
-        begins = [Begin(one.instance.id) for one in self.go if self._old(one) != one.rendered]
+        changing = [one.instance.id for one in self.go if self._old(one) != one.rendered]
+        begins = [Begin(name) for name in (*self.gone, *changing)]
         removals = [action for name in self.gone for action in self._remove(name)]
         writes = self._write_shared() + [action for one in self.go for action in self._write(one)]
         reload: list[Action] = [Reload()] if self._needs_reload(removals + writes) else []
@@ -194,6 +195,7 @@ class _Planner:
         for old in self._renderings([name]):
             found += self._unlink(name, old) + self._stops(name, old)
             found += self._drops(name, sorted(set(old.units) - still))
+        found += self._leftovers(name)
         found += [] if name in self.target.idle else [RemoveInstance(name)]
         return [*found, Settle(name)]
 
@@ -242,7 +244,12 @@ class _Planner:
                 found += self._unlink(name, other) + self._stops(name, other)
                 found += self._drops(name, sorted(set(other.units) - set(new.units)))
         found += _tree(one, self.seen) + self._texts(name, new.units)
-        return found if old is None else found + self._live(name, old, new)
+        return found + (self._leftovers(name) if old is None else self._live(name, old, new))
+
+    def _leftovers(self, name: InstanceId) -> list[Action]:
+        """A live change that broke off may have left its drop-ins, which would win over the unit file."""
+        services = {one.rendered.service for one in self.applied.pending.get(name, ())}
+        return [DropProperties(name, service) for service in sorted(services)]
 
     def _live(self, name: InstanceId, old: Rendered, new: Rendered) -> list[Action]:
         """SetUnitProperties where nothing else changed: no restart, and no drop-in that would outlive it."""
@@ -312,8 +319,10 @@ class _Planner:
                 reason = f"a drop-in gives it {takes} ms to stop, its lease allows {new.lease.stop_ms} ms"
                 text = f"{reason} (systemctl revert {new.service})"
                 self.waiting.append(Waiting(name, StepName.STARTED, StepState.HELD, text))
-                found += self._unlink(name, new)
-                found += self._stops(name, new) if self.active & set(new.units) else []
+                ends = self._unlink(name, new) + (
+                    self._stops(name, new) if self.active & set(new.units) else []
+                )
+                found += [Begin(name), *ends] if ends else []  # half done: looked at anew by the next plan
         return found
 
     def _unused_leases(self) -> list[Action]:

@@ -119,7 +119,10 @@ def _neighbours(assignment: Assignment) -> dict[str, tuple[str, ...]]:
 
 def begin(state: State, target: Target, instance: InstanceId) -> State:
     """`state` after the action Begin(instance)."""
-    new, begun = target.instances.get(instance), state.pending.get(instance, ())
+    new, begun = (
+        target.instances.get(instance, state.instances.get(instance)),
+        state.pending.get(instance, ()),
+    )
     if new is None or new in begun:
         return state
     return structs.replace(state, pending={**state.pending, instance: (*begun, new)})

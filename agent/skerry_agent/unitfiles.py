@@ -75,7 +75,7 @@ class UnitFiles:
         """Write a content folder under another name, then give it its own: it is never there in part."""
         home = self._instances / _plain(instance)
         make_folder(home, 0o700, self._files)
-        draft = home / f"{TEMPORARY}{_plain(name)}"
+        draft = home / f"{TEMPORARY}new-{_plain(name)}"
         remove_folder(draft, self._files)
         make_folder(draft, 0o755, self._files)
         for path, content in sorted(tree.items()):

@@ -163,11 +163,11 @@ class Copies:
             groups[placement.number].append(placement)
         overlapping = app.availability is Availability.HA and not app.fenced
         for number, group in groups.items():
-            group.sort(key=lambda one: (_depth(one, group), one.instance))
+            ordered = _in_order(group)
             if overlapping:
-                self._overlapping(number, group)
+                self._overlapping(number, ordered)
             else:
-                self._single(number, group)
+                self._single(number, ordered)
 
     def _single(self, number: int, group: list[Placement]) -> None:
         """Best-effort and forbid: one placement at any time; a move ends one as it begins the other."""
@@ -276,6 +276,11 @@ class Copies:
         if self._lost(placement):
             return f"node {node.name} has been silent for {_seconds(self._lost_after())}"
         return f"node {node.name} is drained"
+
+
+def _in_order(group: list[Placement]) -> list[Placement]:
+    """Originals first, then what stands in for them."""
+    return sorted(group, key=lambda one: (_depth(one, group), one.instance))
 
 
 def _depth(placement: Placement, group: list[Placement]) -> int:

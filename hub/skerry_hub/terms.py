@@ -27,8 +27,8 @@ def terms_of(
 ) -> NodeTerms:
     """One node's terms. `placements` are those on it; `issued` any of its assignments, at least from the applied on.
 
-    The lost_after of copies that have ended but that the node may still run is in `issued`, for leases; for silence only
-    what is placed now counts.
+    For silence only what is placed now counts; leases of copies that have ended, but that may still run, are in
+    `issued`.
     """
     here = [(one, apps.get((one.app, one.revision))) for one in placements if one.node == node.id]
     rows = sorted(issued, key=lambda row: row.issued.version)
@@ -37,8 +37,12 @@ def terms_of(
         name=node.name,
         newest=rows[-1].issued if rows else None,
         issued=tuple(may_run(rows, fact)),
-        lost_after_ms=frozenset(app.ha.lost_after_ms for _, app in here if app is not None and app.ha is not None),
-        fenced=tuple(sorted(instance_name(one.app, one.number) for one, app in here if app is not None and app.fenced)),
+        lost_after_ms=frozenset(
+            app.ha.lost_after_ms for _, app in here if app is not None and app.ha is not None
+        ),
+        fenced=tuple(
+            sorted(instance_name(one.app, one.number) for one, app in here if app is not None and app.fenced)
+        ),
         own_machine=own_machine,
         alive=node.state in {NodeState.READY, NodeState.DRAINING},
     )

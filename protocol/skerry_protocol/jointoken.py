@@ -75,7 +75,7 @@ def _shape(text: str) -> str | None:
     if len(text) > TOKEN_MAX:
         return f"the token has {len(text)} characters, at most {TOKEN_MAX} are taken"
     if not text.startswith(PREFIX):
-        if PREFIX.startswith(text) or PREFIX[1:6] in text[:12]:
+        if PREFIX.startswith(text) or "-join-" in text[:12]:
             return f"the token does not begin with '{PREFIX}' {_CUT}"
         return f"this is not a join token: one begins with '{PREFIX}' (make one with 'skerry token create')"
     if any(letter.isspace() or not letter.isprintable() for letter in text):

@@ -111,9 +111,9 @@ def check(machine: Machine, target: Target, artifacts: frozenset[str]) -> None:
 
 
 def units_of(state: State, halfway: bool) -> set[str]:
-    """The units of all that is settled; with `halfway` also of what was begun and broke off."""
-    found = [one for name in state.names() for one in state.of(name)] if halfway else state.instances.values()
-    return {unit for one in found for unit in one.rendered.units}
+    """The units of all that is settled; with `halfway` also of what was begun, broke off and cannot go on now."""
+    names = state.names() if halfway else state.names() - set(state.pending)
+    return {unit for name in names for one in state.of(name) for unit in one.rendered.units}
 
 
 @settings(max_examples=150, deadline=None)
@@ -282,6 +282,11 @@ def test_a_drop_in_that_lengthens_the_stop_ends_a_fenced_copy() -> None:
     found = plan(machine.applied, target, seen, ALL)
     assert StopUnit(InstanceId("web-0-aaaaaaaaaa"), "skerry-web-0.service") in found.actions
     assert "10001 ms" in found.waiting[0].reason
+    for action in found.actions:
+        machine.do(action, target)
+    assert "skerry-web-0.service" not in machine.active
+    run(machine, target)  # the drop-in is gone
+    check(machine, target, ALL)
 
 
 def test_removal_deletes_rendered_content_alone() -> None:

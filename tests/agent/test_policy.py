@@ -75,10 +75,9 @@ def test_no_text_breaks_it_or_permits_by_accident(text: str) -> None:
 
 def test_a_refusal_names_the_line_to_add() -> None:
     app = an_app(sandbox_allow=("host-network", "home"))
-    assert refusals(Policy(allow=("home",)), app, asked(app)) == (
-        'this node does not permit host-network (add allow = ["host-network"] under [app.web] in'
-        " /etc/skerry/policy.toml)",
-    )
+    (text,) = refusals(Policy(allow=("home",)), app, asked(app))
+    assert text.startswith("this node does not permit host-network")
+    assert 'add allow = ["host-network"] under [app.web] in /etc/skerry/policy.toml' in text
     assert refusals(Policy(apps={"web": ("host-network", "home")}), app, asked(app)) == ()
     assert len(refusals(Policy(apps={"db": ("host-network", "home")}), app, asked(app))) == 2
 

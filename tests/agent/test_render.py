@@ -63,7 +63,13 @@ def test_no_text_of_an_app_adds_a_line_to_its_units(
     user: str | None,
 ) -> None:
     """Every directive is one of those that a harmless app of the same shape has, as often."""
-    fields = {"run": tuple(run), "env": env, "files": files, "volumes": volumes, "workdir": workdir}
+    fields: dict[str, Any] = {
+        "run": tuple(run),
+        "env": env,
+        "files": files,
+        "volumes": volumes,
+        "workdir": workdir,
+    }
     app = an_app(**fields, schedule=schedule, user=user)
     made = render(an_instance(app), app, Policy(allow=("user",)), Paths(), NODE)
     if isinstance(made, NotAllowed):

@@ -66,6 +66,7 @@ def test_a_state_keeps_all_that_was_begun_until_it_is_settled() -> None:
     empty = built(assignment_of([], 2))
     assert settle(settled, empty, WEB) == structs.replace(State(), issued=two.issued)
     assert begin(State(), empty, WEB) == State()
+    assert begin(settled, empty, WEB).pending == {WEB: settled.of(WEB)}
 
 
 def test_a_state_survives_the_disk() -> None:

@@ -37,7 +37,12 @@ def ha(
     lost_after_ms: int = 60_000,
     **more: object,
 ) -> App:
-    fields = {"run": ("x",), "availability": Availability.HA, "ha": Ha(lost_after_ms, overlap, on_return), **more}
+    fields = {
+        "run": ("x",),
+        "availability": Availability.HA,
+        "ha": Ha(lost_after_ms, overlap, on_return),
+        **more,
+    }
     return App(AppName(name), **fields)  # type: ignore[arg-type]
 
 
@@ -49,16 +54,21 @@ def gone(name: str, revision: int = 2) -> AppRow:
     return AppRow(AppName(name), revision, None, "mara")
 
 
+NUMBERS = count(1)
+
+
 def entropy() -> Callable[[], bytes]:
-    numbers = count(1)
-    return lambda: next(numbers).to_bytes(7, "little")
+    """Never the same bytes twice, as of real entropy."""
+    return lambda: next(NUMBERS).to_bytes(7, "little")
 
 
 def placement(instance: str, app: str, number: int, on: str, **more: object) -> Placement:
     return Placement(InstanceId(instance), AppName(app), number, nid(on), "", **more)  # type: ignore[arg-type]
 
 
-def planned(apps: list[AppRow], nodes: list[NodeRow], before: tuple[Placement, ...] = (), **more: object) -> Schedule:
+def planned(
+    apps: list[AppRow], nodes: list[NodeRow], before: tuple[Placement, ...] = (), **more: object
+) -> Schedule:
     """`schedule` with everybody fresh and nothing else going on, unless said otherwise."""
     asked = {
         "claims": (),

@@ -64,9 +64,8 @@ def test_what_is_no_digest_names_nothing(store: ArtifactStore, sha256: str) -> N
 
 
 def test_a_push_that_is_cut_off_leaves_nothing(store: ArtifactStore, tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), store.receive(artifact(GOOD).sha256) as receiving:
+    with store.receive(artifact(GOOD).sha256) as receiving:
         receiving.write(GOOD[:100])
-        raise RuntimeError
     assert list((tmp_path / "artifacts").iterdir()) == []
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 import pytest
+
 from skerry_hub.beat_events import (
     Action,
     BeatHeard,
@@ -28,7 +29,17 @@ from skerry_hub.beat_events import (
 from skerry_hub.beats import Beats
 from skerry_hub.claims import may_run, step_claims
 from skerry_hub.compile import Withheld, compile_node
-from skerry_hub.model import AppRow, AssignmentRow, BootRow, ClaimRow, Fact, Loss, NodeRow, NodeState, Placement
+from skerry_hub.model import (
+    AppRow,
+    AssignmentRow,
+    BootRow,
+    ClaimRow,
+    Fact,
+    Loss,
+    NodeRow,
+    NodeState,
+    Placement,
+)
 from skerry_hub.scheduler import schedule
 from skerry_hub.terms import terms_of
 from skerry_protocol.app import OnReturn, Overlap
@@ -134,7 +145,12 @@ class World:
         specs = {key: one.app for key, one in self.revisions.items() if one.app}
         running = {node: may_run(rows, self.facts.get(node)) for node, rows in self.issued.items()}
         self.claims = step_claims(
-            self.claims, self.placements, specs, self.beats.freed, losses=self.losses.values(), running=running
+            self.claims,
+            self.placements,
+            specs,
+            self.beats.freed,
+            losses=self.losses.values(),
+            running=running,
         ).claims
         for claim in self.claims:
             key = (claim.app, claim.number)
@@ -144,7 +160,14 @@ class World:
         for node, row in self.nodes.items():
             fact = self.facts.get(node)
             draft = compile_node(
-                b.MESH, row, self.placements, self.claims, self.revisions, self.issued[node], fact, confirmed_by="x"
+                b.MESH,
+                row,
+                self.placements,
+                self.claims,
+                self.revisions,
+                self.issued[node],
+                fact,
+                confirmed_by="x",
             )
             assert not isinstance(draft, Withheld)
             if draft is not None:
@@ -181,7 +204,9 @@ class World:
         assert reply is not None
         if chance < 0.1 or stopped:
             return
-        self.late.append((self.now + (self.random.choice((0, 0, 2)) if chance < 0.3 else 0), machine, sent, reply))
+        self.late.append(
+            (self.now + (self.random.choice((0, 0, 2)) if chance < 0.3 else 0), machine, sent, reply)
+        )
 
     def deliver(self) -> None:
         due = [one for one in self.late if one[0] <= self.now]

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from skerry_hub import natsauth
 from skerry_hub.natsconfig import (
-    OLDEST, Listen, NatsServerError, Settings, accepted_version, check_version, config_text, find_program,
+    OLDEST,
+    Listen,
+    NatsServerError,
+    Settings,
+    accepted_version,
+    check_version,
+    config_text,
+    find_program,
 )  # fmt: skip
 from skerry_hub.natsserver import NatsServer, end_left_over, is_ours
 from tests.natsrig import make_certificate, running, started, within

@@ -107,7 +107,7 @@ def test_a_damaged_archive_is_judged_or_read(at: int, byte: int) -> None:
     assert isinstance(inspect(io.BytesIO(data).read, len(data)), list)
 
 
-NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=60)
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60)
 
 
 @given(

@@ -64,8 +64,11 @@ def format_faults(faults: Faults) -> str:
     )
 
 
-def placed(findings: Iterable[Finding], lines: dict[Path, int]) -> tuple[Fault, ...]:
-    """Findings as faults in the order of their lines; of thousands only the first, and a count of the rest."""
+def placed(findings: Iterable[Finding], lines: dict[Path, int] | None) -> tuple[Fault, ...]:
+    """Findings as faults in the order of their lines; of thousands only the first, and a count of the rest.
+
+    `lines` is None where there is no text.
+    """
     found = [
         Fault(_line(lines, one.path), dotted(one.path), one.found, one.expected, one.hint) for one in findings
     ]
@@ -76,12 +79,15 @@ def placed(findings: Iterable[Finding], lines: dict[Path, int]) -> tuple[Fault, 
     return tuple(found)
 
 
-def _line(lines: dict[Path, int], path: Path) -> int | None:
+def _line(lines: dict[Path, int] | None, path: Path) -> int | None:
+    """The line of the path, or of what it would be in."""
+    if lines is None:
+        return None
     for length in range(len(path), 0, -1):
         line = lines.get(path[:length])
         if line is not None:
             return line
-    return 1 if lines else None
+    return 1
 
 
 def dotted(path: Path) -> str:

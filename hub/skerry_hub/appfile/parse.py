@@ -63,7 +63,7 @@ def check_app(app: App) -> list[Fault]:
     draft = read_draft(app.name, to_document(app), path, findings.append)
     if draft is not None:
         findings.extend(broken(draft, path))
-    return list(placed(findings, {}))
+    return list(placed(findings, None))
 
 
 def with_artifacts(app: App, pushed: Mapping[str, Artifact]) -> App:

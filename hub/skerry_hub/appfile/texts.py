@@ -92,7 +92,7 @@ def artifact_path() -> Leaf[str]:
 
 def file_name() -> Leaf[str]:
     """The name of a file that is put beside the instance."""
-    expected = "a relative name of plain characters, no part of which begins with a dot"
+    expected = "a relative name without '..', of plain characters, no part of which begins with a dot"
     return text(expected, longest=200, pattern=f"{FILE_PART}(?:/{FILE_PART})*")
 
 

@@ -60,6 +60,9 @@ def resume(nodes: tuple[str, ...], show: bool, take: str | None, yes: bool, reas
     Without --take nothing is changed. With it, the nodes that are named, or all that are shown, go on; nodes that are
     away are not covered and pause when they come back.
     """
+    if nodes and take is None and not show:
+        then = "give --take nodes (what they hold stands) or --take hub (they are overwritten)"
+        raise CliError("cannot resume without knowing whose word counts", then, EXIT_USAGE)
     client = connect()
     found = client.get(ResumeView, "/api/resume")
     chosen = covered(found, nodes)

@@ -5,39 +5,17 @@ Commands that run something in a machine become that something: their exit code 
 
 from __future__ import annotations
 
-import os
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import click
 import msgspec
 
-from . import Host, Lab, LabError, Status, enter, leftovers
+from . import Lab, LabError, enter, leftovers
 from .layout import Direction
+from .showing import Choice, become, command
 
 _REST = {"allow_interspersed_args": False}
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which lab, and how to speak."""
-
-    lab: Lab
-    as_json: bool
-
-    def show(self, status: Status) -> None:
-        click.echo(msgspec.json.encode(status).decode() if self.as_json else table(status))
-
-    @contextmanager
-    def timed(self, what: str) -> Iterator[None]:
-        """One line when it is done, for people."""
-        began = time.monotonic()
-        yield
-        if not self.as_json:
-            click.echo(f"{what} ({time.monotonic() - began:.2f} s)")
 
 
 class _Group(click.Group):
@@ -70,23 +48,6 @@ def _plain_errors() -> Iterator[None]:
         yield
     except LabError as error:
         raise click.ClickException(str(error)) from None
-
-
-def table(status: Status) -> str:
-    """Columns for people."""
-    rows = [("NAME", "STATE", "ADDRESS", "LINK", "STARTS")]
-    rows += [
-        (host.name, host.state, host.address, link(host), str(host.boots))
-        for host in (status.hub, *status.nodes)
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
-def link(host: Host) -> str:
-    return {None: "ok", "both": "cut", "up": "cut (up)", "down": "cut (down)"}[host.cut]
 
 
 @lab.command()
@@ -168,6 +129,15 @@ def boot(choice: Choice, nodes: Sequence[str]) -> None:
 
 
 @lab.command()
+@_nodes
+@click.pass_obj
+def reboot(choice: Choice, nodes: Sequence[str]) -> None:
+    """Let a node's systemd reboot it."""
+    with choice.timed(f"rebooted: {', '.join(nodes)}"):
+        choice.lab.reboot(*nodes)
+
+
+@lab.command()
 @click.argument("name")
 @click.option("--copy-of", metavar="NODE", help="Clone this node's disk, identity and all; it must be off.")
 @click.pass_obj
@@ -220,19 +190,6 @@ def run(choice: Choice, node: str, argv: Sequence[str]) -> None:
 def shell(choice: Choice, node: str) -> None:
     """Open a shell in a node, as root."""
     become(choice.lab.argv(node, ["bash", "-l"], enter.terminal()))
-
-
-def command(argv: Sequence[str]) -> list[str]:
-    """Without the -- that may stand before it."""
-    words = list(argv[1:] if argv[0] == "--" else argv)
-    if not words:
-        raise click.UsageError("say what to run: -- CMD...")
-    return words
-
-
-def become(argv: list[str]) -> None:
-    sys.stdout.flush()
-    os.execvp(argv[0], argv)  # noqa: S606 - argv is a list; no shell reads it
 
 
 @lab.group(no_args_is_help=True)

@@ -148,6 +148,9 @@ def lab_name(text: str) -> str:
 
 def node_names(nodes: int | tuple[str, ...]) -> tuple[str, ...]:
     """`3` is n1, n2, n3. A name is also a network interface's, so it is short."""
+    count = nodes if isinstance(nodes, int) else len(nodes)
+    if not 0 <= count <= MOST_NODES:
+        raise LabError(f"cannot make a lab of {count} nodes: it takes 0 to {MOST_NODES}")
     names = tuple(f"n{number}" for number in range(1, nodes + 1)) if isinstance(nodes, int) else nodes
     for name in names:
         if not _NODE_NAME.fullmatch(name) or name in _RESERVED:
@@ -157,8 +160,6 @@ def node_names(nodes: int | tuple[str, ...]) -> tuple[str, ...]:
             )
     if len(set(names)) != len(names):
         raise LabError("cannot make the lab: two nodes have the same name")
-    if not 0 <= (nodes if isinstance(nodes, int) else len(names)) <= MOST_NODES:
-        raise LabError(f"cannot make a lab of {nodes} nodes: it takes 0 to {MOST_NODES}")
     return names
 
 

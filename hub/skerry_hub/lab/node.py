@@ -106,9 +106,8 @@ class Node:
     def _freeze(self, before: State, after: State) -> None:
         with self._changing:
             if self.state is not before:
-                raise LabError(
-                    f"cannot {'pause' if after is State.PAUSED else 'resume'} {self.host}: it is {self.state}, not {before}"
-                )
+                verb = "pause" if after is State.PAUSED else "resume"
+                raise LabError(f"cannot {verb} {self.host}: it is {self.state}, not {before}")
             cgroups.freeze(self._cgroup, after is State.PAUSED)
             self._become(after)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 
 from hypothesis import strategies as st
@@ -151,8 +152,8 @@ def _change(draw: st.DrawFn, table: Table) -> None:
 def _set(holder: object, key: str | int, value: object) -> None:
     if isinstance(holder, dict):
         holder[key] = value
-    elif isinstance(holder, list) and isinstance(key, int):
-        holder[key] = value
+    elif isinstance(holder, list):
+        holder[int(key)] = value
 
 
 def _places(value: object) -> Iterator[tuple[object, str | int]]:
@@ -188,16 +189,16 @@ def value_text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return "nan" if value != value else repr(value)
+        return "nan" if math.isnan(value) else repr(value)
     if isinstance(value, str):
-        return json.dumps(value).replace("\x7f", "\\u007f")
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return str(value)
 
 
 def key_text(key: object) -> str:
     text = str(key)
     plain = text and all(letter.isascii() and (letter.isalnum() or letter in "-_") for letter in text)
-    return text if plain else json.dumps(text).replace("\x7f", "\\u007f")
+    return text if plain else json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 @st.composite

@@ -16,8 +16,8 @@ from .documents import any_apps, sound_apps, toml
 from .schema import fits
 
 SCHEMA = json_schema()
-BASE = {"run": ["/bin/x"], "availability": "best-effort"}
-HA = {"run": ["/bin/x"], "availability": "ha"}
+BASE: dict[str, object] = {"run": ["/bin/x"], "availability": "best-effort"}
+HA: dict[str, object] = {"run": ["/bin/x"], "availability": "ha"}
 STRUCTURAL: list[tuple[str, dict[str, object]]] = [
     ("unknown key", BASE | {"replica": 1}),
     ("no run", {"availability": "best-effort"}),

@@ -82,5 +82,5 @@ def _answer(server: socket.socket, words: bytes) -> None:
 
 
 def test_a_socket_that_is_not_there_is_a_line() -> None:
-    with pytest.raises(CliError, match="cannot reach the hub.*/nowhere/api.sock: No such file"):
+    with pytest.raises(CliError, match=r"cannot reach the hub.*/nowhere/api\.sock: No such file"):
         Client(Settings(("https://hub:1",), PIN, "t", "/nowhere/api.sock")).get(EventView, "/api/me")

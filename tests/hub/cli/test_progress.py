@@ -8,62 +8,86 @@ from hypothesis import strategies as st
 from skerry_hub.api.views import AppView
 from skerry_hub.cli.errors import EXIT_FAILED, EXIT_PENDING
 from skerry_hub.cli.progress import Seen, State, Wanted, ended, ending, exit_code, judge, judge_all, news
+from skerry_hub.explain import CopyWhy, Why
+from skerry_protocol.ids import AppName
 
-STATES = ("healthy", "starting", "waiting", "failed", "removed")
-WEB = AppView("web", 3, "ha", 2, 2, 2, "healthy", "all is well", "ann", 0)
+STATES = ("healthy", "running", "waiting", "held", "failed")
+WEB = AppView("web", 3, "ha", 2, 2, 2, "healthy", "all 2 copies are healthy", "ann", 0)
 
 
 def view(**changes: object) -> AppView:
     return msgspec.structs.replace(WEB, **changes)
 
 
+def told(*copies: tuple[str, int], revision: int = 3, headline: str = "so it is") -> Why:
+    """An explanation with copies of these states and revisions."""
+    made = tuple(
+        CopyWhy(f"web-{number}", number, state, "", (), revision=of)
+        for number, (state, of) in enumerate(copies, 1)
+    )
+    return Why(AppName("web"), revision, "", headline, made)
+
+
+GOOD = told(("healthy", 3), ("healthy", 3))
+SAYS = "web-2 waits for its archive"
+
+
 @pytest.mark.parametrize(
-    ("wanted", "app", "state", "text"),
+    ("app", "why", "state", "text"),
     [
-        (Wanted("web", 3), WEB, State.DONE, "2 of 2 healthy"),
-        (
-            Wanted("web", 3),
-            view(state="starting", healthy=1, headline="web-2 waits for its archive"),
-            State.PENDING,
-            "1 of 2 healthy: web-2 waits for its archive",
-        ),
-        (
-            Wanted("web", 3),
-            view(state="failed", healthy=0, headline="web-1 was put back"),
-            State.FAILED,
-            "0 of 2 healthy: web-1 was put back",
-        ),
-        (Wanted("web", 4), WEB, State.PENDING, "revision 3, revision 4 is to come"),
-        (Wanted("web", 2), WEB, State.FAILED, "revision 3 by ann took its place"),
-        (Wanted("web", 3), None, State.FAILED, "somebody removed it meanwhile"),
-        (Wanted("web", 3), view(state="removed"), State.FAILED, "somebody removed it meanwhile"),
-        (Wanted("web", 3, removed=True), view(state="removed"), State.DONE, "removed"),
-        (Wanted("web", 3, removed=True), None, State.DONE, "removed"),
-        (Wanted("web", 3, removed=True), view(state="starting"), State.PENDING, "2 still there"),
+        (WEB, GOOD, State.DONE, "2 of 2 healthy"),
+        (WEB, told(("healthy", 3), ("running", 3), headline=SAYS), State.PENDING, f"1 of 2 healthy: {SAYS}"),
+        (WEB, told(("healthy", 3), ("failed", 3), headline=SAYS), State.FAILED, f"1 of 2 healthy: {SAYS}"),
+        # Put back by its node, or on a silent one: it does not go on by itself, but another copy still does.
+        (WEB, told(("healthy", 3), ("held", 3), headline=SAYS), State.FAILED, f"1 of 2 healthy: {SAYS}"),
+        (WEB, told(("running", 3), ("held", 3), headline=SAYS), State.PENDING, f"0 of 2 healthy: {SAYS}"),
+        # Healthy, but on the revision before: nobody has placed the new one yet.
+        (WEB, told(("healthy", 2), ("healthy", 2), headline=SAYS), State.PENDING, f"0 of 2 healthy: {SAYS}"),
+        (WEB, told(("healthy", 3), ("healthy", 2), headline=SAYS), State.PENDING, f"1 of 2 healthy: {SAYS}"),
+        # One stays on a lost node as it was; its stand-in is there.
+        (WEB, told(("held", 2), ("healthy", 3), ("healthy", 3)), State.DONE, "2 of 2 healthy"),
+        (WEB, told(revision=2), State.PENDING, "2 of 2 healthy"),
+        (WEB, None, State.PENDING, "2 of 2 healthy"),
+        (view(wanted=0), told(), State.DONE, "0 of 0 healthy"),
+        (view(revision=2), GOOD, State.PENDING, "revision 2, revision 3 is to come"),
+        (view(revision=4), GOOD, State.FAILED, "revision 4 by ann took its place"),
+        (view(state="removed"), None, State.FAILED, "somebody removed it meanwhile"),
+        (None, None, State.FAILED, "somebody removed it meanwhile"),
     ],
 )
-def test_a_verdict(wanted: Wanted, app: AppView | None, state: State, text: str) -> None:
-    assert judge(wanted, app) == Seen(state, text)
+def test_a_verdict(app: AppView | None, why: Why | None, state: State, text: str) -> None:
+    assert judge(Wanted("web", 3), app, why) == Seen(state, text)
+
+
+def test_a_removal_is_done_when_the_app_is_gone() -> None:
+    gone = Wanted("web", 3, removed=True)
+    assert judge(gone, None, None) == Seen(State.DONE, "removed")
+    assert judge(gone, view(state="removed"), None) == Seen(State.DONE, "removed")
+    assert judge(gone, WEB, GOOD) == Seen(State.PENDING, "2 still there")
 
 
 @given(
-    st.integers(1, 5),
-    st.integers(1, 5),
-    st.sampled_from(STATES),
-    st.booleans(),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.integers(0, 3),
+    st.lists(st.tuples(st.sampled_from(STATES), st.integers(1, 4)), max_size=4),
 )
-def test_only_the_wanted_revision_is_ever_done(wanted: int, there: int, state: str, removed: bool) -> None:
-    seen = judge(Wanted("web", wanted, removed), view(revision=there, state=state))
+def test_done_means_enough_healthy_copies_of_the_wanted_revision(
+    wanted: int, there: int, replicas: int, copies: list[tuple[str, int]]
+) -> None:
+    seen = judge(Wanted("web", wanted), view(revision=there, wanted=replicas), told(*copies, revision=there))
     if seen.state is State.DONE:
-        assert (removed and state == "removed") or (there == wanted and state == "healthy" and not removed)
+        assert there == wanted
+        assert copies.count(("healthy", wanted)) >= replicas
+        assert all(state == "healthy" for state, of in copies if of == wanted)
 
 
 def test_news_are_said_once() -> None:
     wanted = (Wanted("web", 3), Wanted("longer", 1))
-    first = judge_all(wanted, {"web": view(state="starting", healthy=0)})
-    then = judge_all(wanted, {"web": WEB})
+    first = judge_all(wanted, {"web": WEB}, {"web": told(("healthy", 3), ("running", 3))})
+    then = judge_all(wanted, {"web": WEB}, {"web": GOOD})
     assert list(news({}, first)) == [
-        "  web     0 of 2 healthy: all is well",
+        "  web     1 of 2 healthy: so it is",
         "  longer  somebody removed it meanwhile",
     ]
     assert list(news(first, then)) == ["  web     2 of 2 healthy"]

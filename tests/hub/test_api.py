@@ -1,0 +1,195 @@
+"""The API on a real hub: who may do what, what happens twice, what collides, what is hostile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from skerry_hub.maintenance import IDEMPOTENCY_MS
+from skerry_hub.store import Owner
+from skerry_hub.store import schema as s
+
+from .hubs import Desk, serving, token_of
+
+WEB = {"name": "web", "run": ["/bin/sleep", "9"], "availability": "best-effort"}
+CHANGES = (
+    ("POST", "/api/apply"),
+    ("POST", "/api/plan"),
+    ("POST", "/api/tokens"),
+    ("DELETE", "/api/tokens/x"),
+    ("POST", "/api/nodes/x/drain"),
+    ("POST", "/api/nodes/x/labels"),
+    ("DELETE", "/api/apps/x"),
+    ("POST", "/api/apps/x/rollback"),
+    ("PUT", "/api/artifacts/x"),
+)
+ADMINS = (("GET", "/api/people"), ("POST", "/api/people"), ("GET", "/api/backup"), ("POST", "/api/resume"))
+READS = ("apps", "nodes", "events", "tokens", "status", "me", "resume")
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with serving(tmp_path / "hub") as opened:
+        yield opened
+
+
+async def person(desk: Desk, role: str) -> str:
+    answer = await desk.post("/api/people", {"name": role, "role": role})
+    return str(answer.json()["token"])
+
+
+async def test_roles(desk: Desk) -> None:
+    viewer, operator = await person(desk, "viewer"), await person(desk, "operator")
+    async with desk.as_person(viewer) as seeing, desk.as_person(operator) as changing:
+        for name in READS:
+            assert (await seeing.get(f"/api/{name}")).status_code == 200, name
+        for method, path in CHANGES:
+            assert (await seeing.request(method, path)).status_code == 403, path
+            assert (await changing.request(method, path)).status_code != 403, path
+        for method, path in ADMINS:
+            answer = await changing.request(method, path)
+            assert answer.status_code == 403
+            assert "it takes the role admin" in answer.json()["error"]
+
+
+async def test_nothing_without_a_token(desk: Desk) -> None:
+    paths = (await desk.client.get("/schema")).json()["paths"]
+    async with desk.as_person(None) as nobody:
+        for path, methods in paths.items():
+            for method in methods:
+                if path.startswith("/api/"):
+                    where = path.replace("{", "").replace("}", "")
+                    assert (await nobody.request(method, where)).status_code == 401, path
+
+
+async def test_a_revoked_token_ends_at_once(desk: Desk) -> None:
+    async with desk.as_person(await person(desk, "viewer")) as client:
+        assert (await client.get("/api/me")).json()["role"] == "viewer"
+        assert (await desk.client.delete("/api/people/viewer")).status_code == 200
+        assert (await client.get("/api/me")).status_code == 401
+
+
+async def test_an_app_has_its_history(desk: Desk) -> None:
+    assert (await desk.post("/api/apply", {"apps": [WEB], "reason": "new"})).json()["revisions"] == {"web": 1}
+    more = {**WEB, "env": {"A": "1"}}
+    assert (await desk.post("/api/apply", {"apps": [more]})).json()["revisions"] == {"web": 2}
+    assert (await desk.post("/api/apply", {"apps": [more]})).json()["revisions"] == {"web": 2}
+    diff = (await desk.client.get("/api/apps/web/diff", params={"a": 1, "b": 2})).json()
+    assert diff == [{"field": "env.A", "before": "", "after": '"1"'}]
+    assert (await desk.post("/api/apps/web/rollback", {})).json()["revisions"] == {"web": 3}
+    assert (await desk.client.delete("/api/apps/web", headers={"If-Match": '"2"'})).status_code == 409
+    removed = await desk.client.delete("/api/apps/web", headers={"If-Match": '"3"'}, params={"reason": "old"})
+    assert removed.json()["state"] == "removed"
+    told = (await desk.client.get("/api/apps/web/history")).json()
+    assert [(one["number"], one["reason"]) for one in told] == [
+        (4, "old"),
+        (3, "back to revision 1"),
+        (2, ""),
+        (1, "new"),
+    ]
+    assert (await desk.post("/api/apply", {"apps": [WEB], "expect": {"web": 0}})).json()["revisions"] == {
+        "web": 5
+    }
+
+
+async def test_of_two_that_saw_the_same_one_wins(desk: Desk) -> None:
+    bodies = [{"apps": [{**WEB, "env": {"A": str(n)}}], "expect": {"web": 0}} for n in range(2)]
+    answers = await asyncio.gather(*(desk.post("/api/apply", body) for body in bodies))
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+
+
+async def test_a_plan_changes_nothing(desk: Desk) -> None:
+    answer = (await desk.post("/api/plan", {"apps": [WEB]})).json()
+    assert answer["refusals"] == []
+    assert (await desk.client.get("/api/apps/web")).status_code == 404
+
+
+async def test_a_repeat_does_it_once(desk: Desk) -> None:
+    first = await asyncio.gather(*(desk.post("/api/tokens", {}, key="once") for _ in range(8)))
+    assert len({answer.text for answer in first}) == 1
+    assert len((await desk.client.get("/api/tokens")).json()) == 1
+    other = await desk.post("/api/tokens", {"approval": True}, key="once")
+    assert (other.status_code, other.json()["error"]) == (
+        422,
+        "cannot use this Idempotency-Key: it was used for another request",
+    )
+    async with desk.hub.store.write() as tx:
+        await tx.as_owner(Owner.API).change(s.idempotency, {"at_ms": 0})
+    assert IDEMPOTENCY_MS
+    assert await desk.hub.maintenance.prune() == 1
+    assert len({(await desk.post("/api/tokens", {}, key="once")).json()["id"], first[0].json()["id"]}) == 2
+
+
+async def test_no_secret_is_stored(desk: Desk) -> None:
+    text = await token_of(desk)
+    answer = await desk.post("/api/people", {"name": "ada", "role": "viewer"}, key="k")
+    copy = (await desk.client.get("/api/backup")).content
+    secret = text.split("-")[3].partition(".")[0]
+    for word in (secret, answer.json()["token"].rpartition("-")[2], desk.token.rpartition("-")[2]):
+        assert word.encode() not in copy
+
+
+HOSTILE = (
+    b"",
+    b"[",
+    b"null",
+    b"[" * 100_000,
+    b'{"apps":' * 5_000,
+    b'{"apps": [{"name": "a"}]}',
+    b'{"apps": [{"name": "../x", "run": ["x"], "availability": "best-effort"}]}',
+    b'{"apps": [], "x": ' + b"[" * 200_000,
+    b'{"apps": [{"name": "a", "run": ["a"], "availability": "best-effort", "replicas": 1e400}]}',
+    b"\xff" * 100,
+)
+
+
+@pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
+async def test_hostile_bodies(desk: Desk, body: bytes) -> None:
+    answer = await desk.client.post("/api/apply", content=body)
+    assert 400 <= answer.status_code < 500
+    assert answer.json()["error"].startswith("cannot ")
+
+
+async def test_a_huge_body_is_not_read(desk: Desk) -> None:
+    answer = await desk.client.post("/api/apply", content=b"x" * (5 << 20))
+    assert answer.status_code == 413
+
+
+async def test_faults_come_all_at_once(desk: Desk) -> None:
+    bad = {**WEB, "replicas": -1, "schedule": "never ever"}
+    answer = await desk.post("/api/apply", {"apps": [bad]})
+    assert answer.status_code == 400
+    assert len(answer.json()["faults"]) >= 2
+
+
+async def test_events_stream(desk: Desk) -> None:
+    async with asyncio.timeout(10), desk.client.stream("GET", "/api/events/stream?after=0") as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        await desk.post("/api/apply", {"apps": [WEB], "reason": "seen"})
+        async for line in stream.aiter_lines():
+            if "seen" in line:
+                break
+
+
+async def test_the_page_of_the_api_is_json_alone(desk: Desk) -> None:
+    answer = await desk.client.get("/schema/openapi.json")
+    assert answer.json()["openapi"].startswith("3.")
+    assert all("v1" not in path for path in answer.json()["paths"])
+
+
+async def test_a_restart_keeps_everything(tmp_path: Path) -> None:
+    async with serving(tmp_path / "hub") as desk:
+        await desk.post("/api/apply", {"apps": [WEB]})
+        token, text = desk.token, await token_of(desk)
+        before = {
+            name: (await desk.client.get(f"/api/{name}")).json() for name in ("events", "tokens", "people")
+        }
+    async with serving(tmp_path / "hub", token) as desk:
+        after = {name: (await desk.client.get(f"/api/{name}")).json() for name in before}
+        assert after == before
+        assert (await desk.client.get("/api/apps/web")).json()["revision"] == 1
+        assert (await desk.client.get("/api/status")).json()["term"] == 2
+        assert text
