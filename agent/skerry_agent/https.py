@@ -115,6 +115,7 @@ class PinnedHttps:
                 with self._trusted(hub) as context:
                     connection = _connection(hub, context, self.timeout_s)
                     response = _send(hub, connection, "GET", path, b"", headers or {})
+                    _let_go(connection)
             except HttpsError as error:
                 reasons.append(error)
                 continue
@@ -210,6 +211,13 @@ def _send(
     except (OSError, http.client.HTTPException) as error:
         connection.close()
         raise HttpsError(f"{hub}: {_why(error)}") from error
+
+
+def _let_go(connection: http.client.HTTPConnection) -> None:
+    """The socket is now the response's alone, and is really closed when the response is."""
+    bare, connection.sock = connection.sock, None
+    if bare is not None:  # the other side said that it closes: done already
+        bare.close()
 
 
 def _exchange(

@@ -11,12 +11,12 @@ import asyncio
 import json
 import re
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 
 from msgspec import Struct
 
-UNIT = re.compile(r"[A-Za-z0-9:_.@\\-]{1,255}")
+UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.@\\-]{1,255}")
 LINES_MAX = 10_000
 ENTRY_MAX = 1 << 20
 TEXT_MAX = 16 << 10
@@ -37,7 +37,7 @@ class LogLine(Struct, frozen=True, omit_defaults=True):
 
 async def read(
     unit: str, lines: int, follow: bool = False, program: str = "journalctl"
-) -> AsyncIterator[LogLine]:
+) -> AsyncGenerator[LogLine, None]:
     """The last `lines` entries of `unit`, oldest first; with `follow` then new ones without end. JournalError."""
     process = await _spawn(program, _arguments(unit, lines, follow))
     try:

@@ -87,6 +87,10 @@ class Beats:
         """When the node was last really heard by this hub."""
         return self._silence.heard.get(node)
 
+    def silent_for(self, node: NodeId, now: float) -> float:
+        """Seconds without a word while the hub listened: for ephemeral nodes, which are forgotten after a time."""
+        return now - self._silence.since(node)
+
     def silent(self) -> frozenset[NodeId]:
         """Nodes that are declared lost for some length."""
         return frozenset(self._silence.silent)

@@ -90,7 +90,7 @@ def what_would_change(
         notes += view.notes()
     confirm = vanishing(before, after.placements, known)
     if confirm and not confirmed:
-        refusals += [f"{text} (confirm with --yes)" for text in confirm]
+        refusals += [f"{text} (apply again with --confirm)" for text in confirm]
     return Proposal(tuple(changes), tuple(refusals), tuple(notes), tuple(confirm))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import sys
 from pathlib import Path
@@ -35,7 +34,6 @@ _data = click.option(
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """A region's hub: decides what its nodes run. They keep running it without one."""
-    os.umask(0o077)  # the store and what is beside it are nobody else's to read
 
 
 def _name(_context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -160,7 +158,7 @@ class _told:  # noqa: N801 - a context manager
         if isinstance(error, StoreError | IdentityError | NatsServerError):
             raise click.ClickException(str(error)) from error
         if isinstance(error, OSError):
-            raise click.ClickException(f"cannot go on: {error}") from error
+            raise click.ClickException(error.strerror or str(error)) from error
 
 
 if __name__ == "__main__":

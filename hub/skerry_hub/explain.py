@@ -242,8 +242,11 @@ def _on_node(placement: Placement, newest: AssignmentRow, known: _Known) -> list
     for name, step in zip(StepName, current, strict=True):
         stages.append(_node_stage(name, step, any(current[list(StepName).index(name) :]), known))
     held = _overridden(placement, fact)
-    if held is not None:
-        stages[-1] = held
+    if held is not None:  # what the node never came to, it passed over by its own word
+        over = [
+            Stage(one.name, StepState.DONE) if one.state is StepState.WAITING else one for one in stages[:-1]
+        ]
+        stages = [*over, held]
     if loss is not None and stages[-1].state is StepState.DONE:
         text = f"the node is silent; this is the last that it said (lost_after {_span(loss.lost_after_ms)})"
         stages[-1] = Stage(stages[-1].name, StepState.HELD, loss.since_ms, text)

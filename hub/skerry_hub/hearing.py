@@ -48,7 +48,6 @@ class Hearing:
     def __init__(self, store: Store, intake: Intake, term: int) -> None:
         self.storm: str | None = None
         self.trouble: dict[NodeId, str] = {}
-        self.conditions: dict[NodeId, dict[str, int]] = {}
         self.last: dict[NodeId, Beat] = {}
         self._store = store
         self._intake = intake
@@ -106,6 +105,9 @@ class Hearing:
         }
         changed.update(dict.fromkeys(self._terms.keys() - terms.keys()))
         self._terms = terms
+        for kept in (self.last, self.trouble):
+            for node in kept.keys() - terms.keys():
+                del kept[node]
         self._names = {node.id: node.name for node in state.nodes}
         self._ephemeral = {node.id: node.ephemeral_ms for node in state.nodes if node.ephemeral_ms}
         mesh = state.mesh

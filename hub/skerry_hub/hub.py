@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import shutil
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -99,6 +100,7 @@ class Hub:
     async def start(self, port: int) -> None:
         """Starts the loops. `port` is where the API will listen."""
         self.port = port
+        await asyncio.to_thread(self._sweep)
         await self.hearing.begin()
         await self.reconciler.once()
         await self.nats.start(await self._revoked())
@@ -115,6 +117,12 @@ class Hub:
             with suppress(asyncio.CancelledError):
                 await task
         await self.store.close()
+
+    def _sweep(self) -> None:
+        """Removes what a hub that was killed left half done."""
+        self.artifacts.sweep()
+        for folder in self.identity.data.glob(".backup-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def events_written(self) -> asyncio.Event:
         """Set when the next event is committed. Take it before looking for events, so that none is missed."""

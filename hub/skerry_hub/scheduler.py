@@ -62,7 +62,7 @@ def schedule(
     restored: bool = False,
     asked: frozenset[NodeId] | None = None,
 ) -> Schedule:
-    """Decides every placement of the region.
+    """Decides every placement of the region. `claims` decide nothing here: a place is not taken or left for a claim.
 
     `healthy`: copies healthy on what they are to run. `applied_newest`: nodes that applied their newest assignment.
     `fresh`: nodes heard from in the last 30 s; copies go only there. `used`: the larger of a node's newest assignment

@@ -96,13 +96,14 @@ class Silence:
                 actions.append(ForgetLoss(node, lost_after))
         return actions
 
-    def _since(self, node: NodeId) -> float:
+    def since(self, node: NodeId) -> float:
+        """From when the node's silence counts: its last beat, or when the hub began to listen."""
         return max(self.heard.get(node, self.floor), self.floor)
 
     def _watch(self, watch: Watch) -> None:
         if watch not in self._watched:
             self._watched.add(watch)
-            heappush(self._due, (self._since(watch[0]) + watch[1] / 2000, *watch))
+            heappush(self._due, (self.since(watch[0]) + watch[1] / 2000, *watch))
 
     def _look(self, watch: Watch, now: float, held: list[Watch]) -> list[Action]:
         """One entry that came up: put back, ask others, or judge."""
@@ -112,7 +113,7 @@ class Silence:
             self._watched.discard(watch)
             self._probes.pop(watch, None)
             return []
-        half, whole = self._since(node) + lost_after / 2000, self._since(node) + lost_after / 1000
+        half, whole = self.since(node) + lost_after / 2000, self.since(node) + lost_after / 1000
         if now < half:
             self._probes.pop(watch, None)
             heappush(self._due, (half, *watch))
@@ -133,7 +134,7 @@ class Silence:
         if last is not None and now - last.at < 1.0 and watch[0] not in last.asked:
             self._probes[watch] = last
             return []
-        probe = self.storm.probe(now, watch[0], self.nodes, self.silent, self._since)
+        probe = self.storm.probe(now, watch[0], self.nodes, self.silent, self.since)
         self._probes[watch] = probe
         return [AskNodes(probe.asked)] if probe.asked else []
 
@@ -166,7 +167,7 @@ class Silence:
                 if watch[0] in self.nodes:
                     actions += self._declare(watch)
         if self.storm.due(now):
-            probe = self.storm.probe(now, None, self.nodes, self.silent, self._since)
+            probe = self.storm.probe(now, None, self.nodes, self.silent, self.since)
             actions += [AskNodes(probe.asked)] if probe.asked else []
         for watch in self.storm.take_heard():
             self._watched.discard(watch)

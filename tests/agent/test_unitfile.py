@@ -60,7 +60,7 @@ def test_any_variable_comes_back_as_it_was(values: dict[str, str]) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.text(max_size=20))
+@given(st.text(st.sampled_from("a =[]#;\\\n\r\0%"), max_size=8) | st.text(max_size=20))
 def test_no_value_ends_its_line(value: str) -> None:
     try:
         written = text((("Unit", (("Description", value),)),))

@@ -42,7 +42,7 @@ from skerry_hub.model import (
 )
 from skerry_hub.scheduler import schedule
 from skerry_hub.terms import terms_of
-from skerry_protocol.app import OnReturn, Overlap
+from skerry_protocol.app import App, OnReturn, Overlap
 from skerry_protocol.ids import AppName, NodeId
 from skerry_protocol.messages import Assignment, Beat, BeatReply, Holding
 
@@ -107,7 +107,7 @@ class World:
         self.apply(b.ha("queue", Overlap.FORBID, OnReturn.KEEP_ORIGINAL, 60_000))
         self.start_hub()
 
-    def apply(self, app: b.App) -> None:
+    def apply(self, app: App) -> None:
         before = self.apps.get(app.name)
         made = b.row(app, before.revision + 1 if before else 1)
         self.apps[app.name] = made

@@ -98,7 +98,7 @@ async def test_a_wrong_secret_learns_nothing(desk: Desk) -> None:
     assert answers[0].json() == answers[1].json()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 async def test_fuzz(desk: Desk, data: st.DataObject) -> None:
     good = encode(Machine(desk).request("skerry-join-" + TOKEN))

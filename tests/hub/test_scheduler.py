@@ -267,8 +267,9 @@ def test_never_more_than_asked_nothing_moves_twice_and_order_does_not_matter(
         nodes, losses, fresh = shaken(trouble)
         more = {"losses": losses, "fresh": fresh, "healthy": frozenset()}
         made = b.planned(rows, nodes, before, **more)
-        shuffled = [chance.sample(list(items), len(items)) for items in (rows, nodes, before)]
-        assert b.where(b.planned(shuffled[0], shuffled[1], tuple(shuffled[2]), **more)) == b.where(made)
+        mixed = tuple(chance.sample(before, len(before)))
+        other = b.planned(chance.sample(rows, len(rows)), chance.sample(nodes, len(nodes)), mixed, **more)
+        assert b.where(other) == b.where(made)
         old = {one.instance for one in before}
         for app in apps:
             copies = [one for one in made.placements if one.app == app.name]

@@ -54,7 +54,7 @@ def test_run_is_the_command_itself(lab: Lab) -> None:
         "run", "n1", "--", "sh", "-c", "cat; hostname; exit 3", name=lab.paths.name, text="in\n"
     )
     assert (done.returncode, done.stdout) == (3, "in\nn1\n")
-    assert skerry_lab("run", "n1", "echo", "--help", name=lab.paths.name).stdout == "--help\n"
+    assert skerry_lab("run", "n1", "printf", "%s", "--help", name=lab.paths.name).stdout == "--help"
     assert skerry_lab("hub", "exec", "--", "sh", "-c", "exit 4", name=lab.paths.name).returncode == 4
 
 

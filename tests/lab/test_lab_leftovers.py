@@ -75,7 +75,7 @@ class Before:
         cgroup = leftovers.cgroup(self.lab.paths)
         assert cgroup
         own = [self.lab.paths.run, self.lab.paths.store, cgroup]
-        return own + [path.parent for path in own if path.parent.exists() and not any(path.parent.iterdir())]
+        return own + [path.parent for path in own if not list(path.parent.glob("*"))]
 
     def same_again(self, spaces: set[str]) -> None:
         assert self.look() == self.seen

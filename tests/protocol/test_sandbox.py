@@ -41,7 +41,8 @@ def test_words(text: str) -> None:
     "text",
     ["", "everything", "host-network:", "host-network:x", "device", "device:", "device:/etc/passwd", "device:/dev",
      "device:/dev/../etc", "host-path:/", "host-path:srv", "host-path:/srv/", "host-path:/srv/../etc",
-     "host-path:/srv x",     "host-path:/etc", "host-path:/etc/skerry/policy.toml", "host-path:/proc/1", "host-path:/var/lib", "host-path:/run",
+     "host-path:/srv x", "host-path:/etc", "host-path:/etc/skerry/policy.toml", "host-path:/proc/1",
+     "host-path:/var/lib", "host-path:/run",
      "host-path:/dev/sda", "host-path:/srv%i", "host-path:/srv$X", "host-path:/a:/b", "capability:SYS_ADMIN",
      "capability:CAP_X\n", "user:Root", "user:a b", "user:-x", "host-path:/" + "a" * 300, "HOME", "home "],
 )  # fmt: skip

@@ -73,6 +73,7 @@ class Bus:
         self._on_signal, self._on_lost, self._on_open = on_signal, on_lost, on_open
         self._connection: _Connection | None = None
         self._tries = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     def open(self) -> None:
@@ -83,15 +84,17 @@ class Bus:
             raise Lost("the connection to systemd was closed")
         try:
             self._connection = _Connection(self._signals, self.pump)
-        except Lost:
+        except (Lost, Refused) as error:
             self._try_later()
-            raise
+            raise Lost(f"cannot connect to the system bus: {error}") from error
         self._tries = 0
         self._on_open()
 
     def close(self) -> None:
         """Disconnect for good."""
         self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
         self._drop("closed")
 
     def call(self, path: bytes, interface: bytes, method: str, args: Sequence[Argument] = ()) -> object:
@@ -139,12 +142,13 @@ class Bus:
             self._try_later()
 
     def _try_later(self) -> None:
-        if not self._closed:
+        if not self._closed and self._timer is None:
             wait = RETRY_SECONDS[min(self._tries, len(RETRY_SECONDS) - 1)]
             self._tries += 1
-            asyncio.get_running_loop().call_later(wait, self._try_again)
+            self._timer = asyncio.get_running_loop().call_later(wait, self._try_again)
 
     def _try_again(self) -> None:
+        self._timer = None
         if self._closed:
             return
         try:
@@ -167,14 +171,21 @@ class _Connection:
         self._callbacks: list[object] = []
         self._bus = DBus()
         self._guard(self._bus.open)
+        try:
+            self._listen(signals)
+        except (Lost, Refused):
+            self._bus.close()
+            raise
+        self._fd = int(self._bus.get_fd())
+        asyncio.get_running_loop().add_reader(self._fd, pump)
+        asyncio.get_running_loop().call_soon(pump)
+
+    def _listen(self, signals: Sequence[tuple[bytes | None, bytes, bytes]]) -> None:
         for path, interface, member in signals:
             callback = _receiver(member.decode(), self._arrived)
             self._callbacks.append(callback)
             self._guard(self._bus.match_signal, SYSTEMD, path, interface, member, callback, None)
         self.call(MANAGER, SYSTEMD + b".Manager", "Subscribe")
-        self._fd = int(self._bus.get_fd())
-        asyncio.get_running_loop().add_reader(self._fd, pump)
-        asyncio.get_running_loop().call_soon(pump)
 
     def call(self, path: bytes, interface: bytes, method: str, args: Sequence[Argument] = ()) -> object:
         answer = self._guard(self._bus.call_method, SYSTEMD, path, interface, method.encode(), list(args))

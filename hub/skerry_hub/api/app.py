@@ -10,6 +10,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from ..hub import Hub
 from . import access, apps, artifacts, events, logs, machine, nodes, resuming, system, tokens
 from .faults import HANDLERS
+from .openapi import StructSchemas
 
 BODY_MAX = 4 << 20
 
@@ -24,6 +25,7 @@ def application(hub: Hub) -> Litestar:
         state=State({"hub": hub}),
         exception_handlers=HANDLERS,
         request_max_body_size=BODY_MAX,
+        plugins=[StructSchemas()],
         logging_config=None,
         openapi_config=OpenAPIConfig(
             title="Skerry hub",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from litestar import Router, get
 from litestar.response import Stream
@@ -68,33 +70,26 @@ def _loud(hub: Hub, restored: bool, paused: int) -> Iterator[str]:
 async def backup(request: AnyRequest) -> Stream:
     """A consistent copy of the store, as of now. The keys are not in it."""
     hub: Hub = request.app.state.hub
-    folder = Path(tempfile.mkdtemp(dir=hub.identity.data, prefix=".backup-"))
-    file = folder / "hub.db"
-    try:
-        await asyncio.to_thread(make_backup, hub.store.path, file)
-    except BaseException:
-        await asyncio.to_thread(_clear, folder)
-        raise
+    opened = await asyncio.to_thread(_backup, hub)
     headers = {
         "Content-Disposition": f'attachment; filename="skerry-{hub.mesh.mesh}-{hub.mesh.region}.db"',
-        "Content-Length": str(file.stat().st_size),
+        "Content-Length": str(os.fstat(opened.fileno()).st_size),
     }
-    return Stream(_chunks(file, folder), headers=headers)
+    return Stream(_chunks(opened), headers=headers)
 
 
-async def _chunks(file: Path, folder: Path) -> AsyncIterator[bytes]:
-    try:
-        with await asyncio.to_thread(file.open, "rb") as opened:
-            while chunk := await asyncio.to_thread(opened.read, CHUNK):
-                yield chunk
-    finally:
-        await asyncio.to_thread(_clear, folder)
+def _backup(hub: Hub) -> BinaryIO:
+    """A copy that has no name any more: whatever happens to the download, nothing is left behind."""
+    with tempfile.TemporaryDirectory(dir=hub.identity.data, prefix=".backup-") as folder:
+        file = Path(folder) / "hub.db"
+        make_backup(hub.store.path, file)
+        return file.open("rb")
 
 
-def _clear(folder: Path) -> None:
-    for file in folder.glob("*"):
-        file.unlink(missing_ok=True)
-    folder.rmdir()
+async def _chunks(opened: BinaryIO) -> AsyncIterator[bytes]:
+    with opened:
+        while chunk := await asyncio.to_thread(opened.read, CHUNK):
+            yield chunk
 
 
 ROUTER = Router("/", route_handlers=[healthz, status, backup], tags=["hub"])

@@ -19,6 +19,7 @@ Path = tuple[Key, ...]
 
 SHOWN_MAX = 60
 FAULTS_MAX = 500
+FINDINGS_MAX = 2000
 BARE = re.compile(r"[A-Za-z0-9_-]{1,60}")
 
 
@@ -54,6 +55,19 @@ class Faults(Struct, frozen=True):
 
     name: str
     faults: tuple[Fault, ...]
+
+
+class TooMany(Exception):
+    """More findings than anybody reads; looking on would only take time."""
+
+
+class Findings(list[Finding]):
+    """Findings as they come. `say` raises TooMany when there are FINDINGS_MAX."""
+
+    def say(self, finding: Finding) -> None:
+        self.append(finding)
+        if len(self) >= FINDINGS_MAX:
+            raise TooMany
 
 
 def format_faults(faults: Faults) -> str:

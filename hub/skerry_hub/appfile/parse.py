@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 
 import msgspec
@@ -20,7 +21,7 @@ from . import texts
 from .app_fields import APP
 from .document import to_document
 from .draft import Draft, read_draft
-from .faults import Fault, Faults, Finding, Path, Say, did_you_mean, placed, quoted, show
+from .faults import Fault, Faults, Finding, Findings, Path, Say, TooMany, did_you_mean, placed, quoted, show
 from .fields import APPS_MAX
 from .kinds import Schema
 from .lines import DEPTH_MAX, Scan, scan
@@ -47,8 +48,10 @@ def parse(text: str | bytes, name: str) -> Parsed | Faults:
     document = _toml(content, seen)
     if isinstance(document, Fault):
         return Faults(name, (document,))
-    findings: list[Finding] = []
-    drafts = _read(document, findings.append)
+    findings = Findings()
+    drafts: list[Draft] = []
+    with suppress(TooMany):
+        drafts = _read(document, findings.say)
     if findings:
         return Faults(name, placed(findings, seen.lines))
     pending = {draft.app.name: draft.paths for draft in drafts if draft.paths}
@@ -57,12 +60,13 @@ def parse(text: str | bytes, name: str) -> Parsed | Faults:
 
 def check_app(app: App) -> list[Fault]:
     """All that is wrong with an app that came over the wire, by the same rules; empty if nothing is."""
-    findings: list[Finding] = []
+    findings = Findings()
     path: Path = ("app", str(app.name))
-    texts.name().read(app.name, path, findings.append)
-    draft = read_draft(app.name, to_document(app), path, findings.append)
-    if draft is not None:
-        findings.extend(broken(draft, path))
+    with suppress(TooMany):
+        texts.name().read(app.name, path, findings.say)
+        draft = read_draft(app.name, to_document(app), path, findings.say)
+        for finding in broken(draft, path) if draft else ():
+            findings.say(finding)
     return list(placed(findings, None))
 
 

@@ -55,6 +55,8 @@ def apply(
     if plan_only or not json_:
         show(planned, json_)
     if plan_only:
+        if not json_:
+            say("this is a plan: nothing was changed")
         return 0
     artifacts.push(hub, [one for by_arch in found.values() for one in by_arch.values()], quiet=json_)
     done = hub.send(ApplyView, "POST", "/api/apply", ask)

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from ..api.views import Refusal
-from .errors import EXIT_REFUSED, EXIT_UNREACHABLE, CliError
+from .errors import EXIT_FAILED, EXIT_REFUSED, EXIT_UNREACHABLE, CliError
 from .pinned import CONNECT_FAULTS, PinnedConnection
 from .settings import Settings
 
@@ -26,6 +26,7 @@ CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
 HTTP_ERROR = 400
 NOT_FOUND = 404
+HUB_FAULT = 500
 CHUNK = 1 << 20
 BROKEN = (OSError, http.client.HTTPException)
 
@@ -221,10 +222,10 @@ def decoded(kind: type[T], body: bytes) -> T:
 
 
 class Refused(CliError):
-    """The hub understood and said no."""
+    """The hub understood and said no, or with 500 and above could not do what it wanted to."""
 
     def __init__(self, status: int, what: str, then: str) -> None:
-        super().__init__(what, then, EXIT_REFUSED)
+        super().__init__(what, then, EXIT_REFUSED if status < HUB_FAULT else EXIT_FAILED)
         self.status = status
 
 

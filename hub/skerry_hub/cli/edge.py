@@ -38,11 +38,16 @@ def _explained(error: Exception) -> CliError:
         return error
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "skerry"
-        text = error.format_message().rstrip(".")
-        return CliError(f"cannot do that: {text[:1].lower()}{text[1:]}", f"see '{path} --help'", EXIT_USAGE)
+        return CliError(_sentence(error), f"see '{path} --help'", EXIT_USAGE)
     if isinstance(error, click.ClickException):
-        return CliError(f"cannot do that: {error.format_message()}")
+        return CliError(_sentence(error))
     return CliError(f"cannot go on: {error}")
+
+
+def _sentence(error: click.ClickException) -> str:
+    """What click or the lab says, as all others say it."""
+    text = error.format_message().rstrip(".")
+    return text if text.startswith("cannot ") else f"cannot do that: {text[:1].lower()}{text[1:]}"
 
 
 def _unexpected(error: Exception) -> CliError:

@@ -43,7 +43,7 @@ def candidates() -> tuple[Path, ...]:
     named = os.environ.get("SKERRY_CONFIG")
     if named:
         return (Path(named).expanduser(),)
-    return (Path(OWN).expanduser(), LAB.run / FILE, lab_hub())
+    return (Path(OWN).expanduser(), lab_hub())
 
 
 def lab_hub() -> Path:
@@ -60,6 +60,10 @@ def load(paths: tuple[Path, ...] | None = None) -> Settings:
             return replace(found, socket=found.socket or str(LAB.api)) if path == lab_hub() else found
         except (FileNotFoundError, NotADirectoryError):
             continue
+        except PermissionError as error:
+            if path == lab_hub():
+                continue  # somebody else's lab
+            raise CliError(f"cannot read {path}: {error.strerror}") from error
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise CliError(f"cannot read {path}: {reason}") from error

@@ -236,3 +236,14 @@ def hub_wipe(choice: Choice) -> None:
 def hub_exec(choice: Choice, argv: Sequence[str]) -> None:
     """Run a command of this machine in the hub's network."""
     become(choice.lab.hub_argv(command(argv)))
+
+
+@lab.command()
+@click.option("--keep/--no-keep", default=True, show_default=True, help="Keep the mesh up until Ctrl-C.")
+@click.pass_obj
+def demo(choice: Choice, keep: bool) -> None:
+    """Rehearse what happens to scattered machines, and check every promise."""
+    from .demo.run import run as rehearse  # noqa: PLC0415 - the other commands do not need it
+
+    if not rehearse(choice.lab, keep):
+        raise click.exceptions.Exit(1)

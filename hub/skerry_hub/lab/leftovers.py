@@ -10,35 +10,64 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from . import cgroups
+from . import cgroups, pidfile
+from .errors import LabError
 from .layout import CGROUP, RUN, STORE, Paths
 
 
+_PATIENCE = 10.0
+_STEP = 0.02  # there is no event for a lock with a deadline
+
+
+def lock(paths: Paths) -> int | None:
+    """An open, locked file, or None if a lab of that name is up. Who only removes leftovers is waited for."""
+    deadline = time.monotonic() + _PATIENCE
+    while (found := try_lock(paths)) is None:
+        outer = pidfile.find(paths.outer)
+        if outer is not None:
+            os.close(outer)
+            return None
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(_STEP)
+    return found
+
+
+def make_folder(path: Path) -> None:
+    """With its parents, which another lab may be removing because they are empty."""
+    for _ in range(100):
+        with suppress(FileNotFoundError):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return
+    raise LabError(f"cannot make {path}: something removes what it is in")
+
+
 def try_lock(paths: Paths) -> int | None:
-    """An open, locked file, or None while a lab of that name is up."""
+    """The same without waiting."""
     while True:
-        paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(paths.run)
         try:
-            lock = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:
             continue  # removed in between by its former holder
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(lock)
+            os.close(file)
             return None
-        if _still_there(lock, paths.lock):
-            return lock
-        os.close(lock)
+        if _still_there(file, paths.lock):
+            return file
+        os.close(file)
 
 
-def _still_there(lock: int, path: Path) -> bool:
+def _still_there(file: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(lock), path.stat())
+        return os.path.samestat(os.fstat(file), path.stat())
     except FileNotFoundError:
         return False
 
@@ -91,19 +120,19 @@ def sweep() -> list[str]:
     return [name for name in labs() if swept(Paths(name))]
 
 
-def swept(paths: Paths) -> bool:
-    with locked(paths) as held:
+def swept(paths: Paths, wait: bool = False) -> bool:
+    with locked(paths, wait) as held:
         if held:
             remove(paths)
         return held
 
 
 @contextmanager
-def locked(paths: Paths) -> Iterator[bool]:
+def locked(paths: Paths, wait: bool) -> Iterator[bool]:
     """Whether the lock was free; if so it is held meanwhile."""
-    lock = try_lock(paths)
+    found = lock(paths) if wait else try_lock(paths)
     try:
-        yield lock is not None
+        yield found is not None
     finally:
-        if lock is not None:
-            os.close(lock)
+        if found is not None:
+            os.close(found)

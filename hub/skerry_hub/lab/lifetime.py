@@ -21,12 +21,12 @@ _END = 10.0
 def start(config: Config, tied: int = -1) -> None:
     """Returns when the keeper answers: the internet is there, machines are off. `tied`: see outer."""
     paths = Paths(config.name)
-    lock = leftovers.try_lock(paths)
+    lock = leftovers.lock(paths)
     if lock is None:
         raise LabError(f"cannot start the lab '{config.name}': it is up ('skerry lab down' ends it)")
     try:
         leftovers.clear(paths)
-        paths.store.mkdir(parents=True, mode=0o700)
+        leftovers.make_folder(paths.store)
         fault = _spawn(config, lock, tied)
         if fault:
             raise LabError(f"cannot start the lab '{config.name}': {fault}")
@@ -60,7 +60,7 @@ def end(paths: Paths) -> bool:
     outer = pidfile.find(paths.outer)
     if outer is not None:
         _end_process(outer)
-    if there and not leftovers.swept(paths):
+    if there and not leftovers.swept(paths, wait=True):
         raise LabError(f"cannot end the lab '{paths.name}': a process still holds {paths.lock}")
     return there
 

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
+
+from ..api.views import ResumeView
 from ..files import write_file
 from . import software
 from .client import Lab
@@ -64,3 +67,14 @@ def _run(
     if check and done.returncode != 0:
         raise LabError(f"cannot run '{' '.join(argv)}': exit code {done.returncode}, {(done.stderr or done.stdout).strip()}")
     return done
+
+
+def restore(lab: Lab, file: Path) -> None:
+    """Puts a backup back into the stopped hub."""
+    _run([str(software.bindir() / "skerry-hub"), "restore", str(file), "--data", str(lab.hub_data)])
+
+
+def paused(lab: Lab) -> tuple[str, ...]:
+    """The nodes that hold what the hub never issued."""
+    found = msgspec.json.decode(operator(lab, "hub", "resume", "--show", "--json"), type=ResumeView)
+    return tuple(one.node for one in found.paused)

@@ -115,7 +115,7 @@ def _make_namespaces(config: Config) -> None:
     root = cgroups.on_host()
     assert root is not None, "preflight looks for it"
     folder = root / CGROUP / config.name
-    folder.mkdir(parents=True, exist_ok=True)
+    leftovers.make_folder(folder)
     cgroups.delegate(folder.parent)
     cgroups.join(folder)
     linux.unshare(_NAMESPACES)

@@ -66,6 +66,8 @@ class FileLock:
 
 def writer(path: Path) -> AsyncEngine:
     """The one connection that writes. Every transaction takes the write lock when it begins, not half-way."""
+    # Made here, so that nobody else can read it; SQLite gives its log the same mode.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     return _engine(path, 1, "BEGIN IMMEDIATE", ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"))
 
 

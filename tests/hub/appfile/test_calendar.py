@@ -30,9 +30,10 @@ BAD = [
 
 _NUMBERS = st.integers(0, 30).map(str)
 _COMPONENTS = st.one_of(
-    st.just("*"), _NUMBERS, st.builds("{}..{}".format, _NUMBERS, _NUMBERS), st.builds("{}/{}".format, _NUMBERS, _NUMBERS),
-    st.builds("*/{}".format, _NUMBERS), st.builds("{},{}".format, _NUMBERS, _NUMBERS),
-)  # fmt: skip
+    st.just("*"),
+    _NUMBERS,
+    *[st.builds(form.format, _NUMBERS, _NUMBERS) for form in ("{}..{}", "{}/{}", "{},{}", "*/{}")],
+)
 _DAYS = st.sampled_from(["", "Mon ", "Mon..Fri ", "sat,Sun ", "Fri..Mon "])
 _DATES = st.one_of(
     st.just(""),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from skerry_hub.api.views import EventView, Refusal
 from skerry_hub.cli.client import Client, api, decoded, refused, with_query
-from skerry_hub.cli.errors import EXIT_REFUSED, EXIT_UNREACHABLE, CliError
+from skerry_hub.cli.errors import EXIT_FAILED, EXIT_REFUSED, EXIT_UNREACHABLE, CliError
 from skerry_hub.cli.settings import Settings
 
 PIN = "ab" * 32
@@ -49,7 +49,8 @@ def test_the_hubs_refusal_is_said_in_its_own_words() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"<html>", b"\xff", b'{"error": 5}'])
 def test_a_refusal_without_words_has_its_number(body: bytes) -> None:
-    assert refused(502, body).what == "cannot do that: the hub answered 502"
+    error = refused(502, body)
+    assert (error.what, error.code) == ("cannot do that: the hub answered 502", EXIT_FAILED)
 
 
 def test_every_hub_that_is_not_there_is_named() -> None:

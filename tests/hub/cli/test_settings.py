@@ -96,7 +96,6 @@ def test_the_lab_is_found_after_the_users_own(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("HOME", str(tmp_path))
     assert candidates() == (
         tmp_path / ".config/skerry/operator.toml",
-        Path("/run/skerry-lab/lab/operator.toml"),
         Path("/var/lib/skerry-lab/lab/hub/operator.toml"),
     )
 

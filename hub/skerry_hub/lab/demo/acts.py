@@ -1,0 +1,146 @@
+"""The acts of the demo, in order. Each does something to the mesh that happens to scattered machines, and checks what was
+promised for it. A figure that is printed was measured in this run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import mesh
+from .stage import APPS, Stage
+
+LOST_AFTER_S = 20.0
+SOON_S = 30.0
+MOVE_S = LOST_AFTER_S + 25.0
+
+
+def join(stage: Stage) -> None:
+    """Machines become nodes."""
+    stage.act("Three machines join with one token")
+    stage.timed("all three have joined", lambda: mesh.join(stage.lab, stage.nodes))
+    stage.show("nodes")
+    stage.check(set(stage.hub_nodes()) == set(stage.nodes), "the hub knows exactly these three nodes")
+
+
+def apply(stage: Stage) -> None:
+    """One file, three apps."""
+    stage.act("One file describes three apps")
+    stage.timed("applied, and every copy is healthy", lambda: stage.show("apply", str(APPS), "--reason", "demo"))
+    stage.show("apps")
+    stage.check(stage.healthy(), "every app is healthy")
+    stage.check(len(stage.copies("gauge")) == 3 and len(stage.copies("web")) == 3, "gauge and web run on every node")
+    stage.check(len(stage.copies("ledger")) == 1, "exactly one ledger runs")
+
+
+def backup(stage: Stage, file: Path) -> None:
+    """For later."""
+    stage.timed("wrote a backup of the running hub", lambda: mesh.operator(stage.lab, "backup", str(file)))
+
+
+def cut(stage: Stage) -> str:
+    """A node loses its link. Returns its name."""
+    ledger = stage.copies("ledger")[0]
+    lost, others = ledger.node, [name for name in stage.nodes if name != ledger.node]
+    stage.act(f"The link of {lost} breaks: packets vanish, nobody is told")
+    before = stage.all_copies([lost])
+    webs = len(stage.copies("web", others))
+    began = stage.now()
+    stage.lab.cut(lost)
+    stage.until("web has another copy elsewhere", lambda: len(stage.copies("web", others)) > webs, MOVE_S)
+    started = max((one.up_since for one in stage.copies("web", others)), default=0.0)
+    stage.say(f"web: another copy runs {started - began:.1f} s after the cut (lost_after is {LOST_AFTER_S:g} s)")
+    stage.check(started - began >= LOST_AFTER_S / 2, "web was not replaced before its time")
+    _handed_over(stage, lost, others, ledger.name, began)
+    after = stage.all_copies([lost])
+    gone = {key for key in before if key not in after}
+    stage.check(gone == {(lost, ledger.name)}, f"everything else on {lost} runs on, untouched")
+    stage.check(all(after[key] == before[key] for key in after if key in before), "and with the same processes")
+    return lost
+
+
+def _handed_over(stage: Stage, lost: str, others: list[str], name: str, began: float) -> None:
+    stage.until("ledger runs elsewhere", lambda: bool(stage.copies("ledger", others)), MOVE_S)
+    new, old = stage.copies("ledger", others), stage.unit(lost, name)
+    if not new:
+        return
+    stage.say(f"ledger: stopped on {lost} {old.down_since - began:.1f} s after the cut")
+    stage.say(f"ledger: started on {new[0].node} {new[0].up_since - began:.1f} s after the cut")
+    gap = new[0].up_since - old.down_since
+    stage.check(not old.up and gap > 0, f"ledger stopped on {lost} before it started elsewhere ({gap:.2f} s before)")
+
+
+def heal(stage: Stage, lost: str) -> None:
+    """The link is back."""
+    stage.act(f"The link of {lost} is mended")
+    home = stage.copies("ledger")
+    began = stage.now()
+    stage.lab.heal(lost)
+    if stage.until("web is back to three copies", lambda: len(stage.copies("web")) == 3 and stage.healthy(), MOVE_S):
+        stage.say(f"web: the original stays, its replacement is gone, {stage.now() - began:.1f} s after")
+    webs = {one.node for one in stage.copies("web")}
+    stage.check(webs == set(stage.nodes), 'one copy of web on each node again (on_return = "keep-original")')
+    ledgers = stage.copies("ledger")
+    stage.check(ledgers == home and len(ledgers) == 1, "ledger stays where it went, and there is one")
+
+
+def cold_boot(stage: Stage) -> str:
+    """No hub, and a power cut. Returns the node."""
+    node = stage.copies("ledger")[0].node
+    stage.act(f"The hub is stopped, and {node} loses power")
+    before = {name for where, name in stage.all_copies([node]) if "ledger" not in name and where == node}
+    stage.lab.hub_stop()
+    stage.lab.poweroff(node)
+    stage.timed(f"{node} has booted", lambda: stage.lab.boot(node))
+
+    def up() -> bool:
+        return before <= {name for _, name in stage.all_copies([node])}
+
+    stage.until("everything best-effort is up again with no hub", up, SOON_S)
+    stage.check(up(), f"with no hub, {len(before)} copies are up again: {', '.join(sorted(before))}")
+    stage.check(not stage.copies("ledger", [node]), "ledger waits: nobody can say that it is the only one")
+    refused = stage.lab.run(node, ["systemctl", "start", "skerry-ledger-1.service"], check=False)
+    stage.check(refused.returncode != 0, "'systemctl start' by hand is refused while there is no lease")
+    stage.say(stage.lab.run(node, ["skerry-agent", "why", "ledger"]).stdout.splitlines()[0])
+    return node
+
+
+def hub_back(stage: Stage, node: str) -> None:
+    """The hub returns."""
+    stage.act("The hub is started again")
+    began = stage.now()
+    stage.lab.hub_start()
+    if stage.until("everything is healthy again", stage.healthy, MOVE_S + SOON_S):
+        stage.say(f"the hub knows everything again, {stage.now() - began:.1f} s after its start")
+    stage.until("ledger runs again", lambda: len(stage.copies("ledger")) == 1, MOVE_S)
+    stage.check(len(stage.copies("ledger")) == 1, "one ledger runs again, under a lease")
+
+    def told() -> bool:
+        return any(event.node == node for event in stage.events())
+
+    stage.until("what happened meanwhile has arrived", told, SOON_S)
+    stage.check(told(), f"{node}'s history of the time without a hub has arrived")
+    stage.show("events", "-n", "6")
+
+
+def old_backup(stage: Stage, file: Path) -> None:
+    """Somebody puts back an old backup."""
+    stage.act("Somebody puts back the old backup")
+    mesh.operator(stage.lab, "remove", "web", "--yes", "--reason", "web is not needed")
+    stage.until("web is gone", lambda: not stage.copies("web"), SOON_S)
+    stage.say("web was removed after the backup was written: the backup still wants it")
+    before = stage.all_copies()
+    stage.lab.hub_stop()
+    mesh.restore(stage.lab, file)
+    stage.lab.hub_start()
+
+    def ahead() -> bool:
+        return len(mesh.paused(stage.lab)) == len(stage.nodes)
+
+    stage.until("the hub says which nodes are ahead of it", ahead, SOON_S)
+    stage.show("hub", "status")
+    stage.show("hub", "resume")
+    stage.check(ahead(), f"it names {', '.join(mesh.paused(stage.lab))} as ahead of what it knows")
+    stage.check(stage.all_copies() == before, "nothing moved, nothing stopped, nothing came back")
+    mesh.operator(stage.lab, "hub", "resume", "--take", "nodes", "--yes", "--reason", "the nodes know better")
+    stage.until("no node is paused", lambda: not mesh.paused(stage.lab), SOON_S)
+    stage.check(stage.all_copies() == before, "the nodes' word was taken, and still nothing moved")
