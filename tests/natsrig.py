@@ -17,7 +17,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-
 from nats.aio.client import Client
 
 from skerry_agent import buslink, pinned
@@ -40,6 +39,13 @@ async def within(work: Awaitable[object], seconds: float = DEADLINE_S) -> None:
     """`work` ends within the deadline, or the test fails."""
     async with asyncio.timeout(seconds):
         await work
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """`holds` becomes true within the deadline. For what tells nobody when it changes."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 def make_certificate(

@@ -90,13 +90,13 @@ class Beating:
     async def assigned(self) -> None:
         """What is accepted or applied has changed."""
         accepted = grants.holdings(self._node.assignment.instances if self._node.assignment else ())
-        applied = grants.holdings(one.instance for one in self._node.applied.instances.values())
+        applied = grants.holdings(self._node.applied.may_run())
         state, actions = grants.assigned(self.state, accepted, applied)
         self._keep(state)
         await self._do(actions)
         for holding in self.state.former:
             # It left the applied state, and that is recorded only after its unit was seen to stop.
-            if holding.instance not in self._node.applied.instances:
+            if holding.instance not in self._node.applied.names():
                 state, actions = grants.stopped(self.state, holding.instance)
                 self._keep(state)
                 await self._do(actions)

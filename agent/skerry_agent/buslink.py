@@ -25,6 +25,7 @@ from skerry_protocol.ids import NodeId
 log = logging.getLogger(__name__)
 
 CONNECT_WITHIN_S = 15.0
+CLOSE_WITHIN_S = 1.0  # a connection whose handshake failed never says that it is closed
 NONCE = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
@@ -106,5 +107,5 @@ def heed() -> None:
 async def close(client: Client) -> None:
     """Ends the connection, whatever state it is in."""
     with suppress(TimeoutError, OSError, nats.errors.Error):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(CLOSE_WITHIN_S):
             await client.close()

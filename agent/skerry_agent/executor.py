@@ -1,7 +1,8 @@
 """Does what a plan says, action by action, and says how it went. Makes no decisions.
 
 Where an action that names an instance fails, the rest of that instance's are skipped, `Settle` too, and the others go
-on; after any failure `Finish` is skipped. Every action may be done again. Reads the present state for the planner too.
+on; after any failure `Finish` is skipped. A start that fails is none of these: the instance is what was asked for, and
+what becomes of it is for `health` to judge. Every action may be done again.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Failure(Struct, frozen=True):
     reason: str
 
 
-Settled = Callable[[do.Settle | do.Finish], None]
+Recorded = do.Begin | do.Settle | do.Finish
+Settled = Callable[[Recorded], None]
 
 
 async def observe(systemd: Systemd, files: UnitFiles, expected: Iterable[Running]) -> Observed | Outcome:
@@ -63,7 +65,7 @@ def _ms(microseconds: int | None) -> int:
 
 
 class Executor:
-    """Does plans, one at a time. `settled` is called at each Settle and Finish, to record it on disk."""
+    """Does plans, one at a time. `settled` is called at each Begin, Settle and Finish, to record it on disk."""
 
     def __init__(self, systemd: Systemd, files: UnitFiles, settled: Settled) -> None:
         self._systemd = systemd
@@ -76,12 +78,12 @@ class Executor:
         broken: set[InstanceId] = set()
         for action in plan:
             instance = None if isinstance(action, do.Reload | do.Finish) else action.instance
-            if instance in broken or (failures and isinstance(action, do.Finish)):
+            if instance in broken or (broken and isinstance(action, do.Finish)):
                 continue
             reason = await self._try(action, stop_seconds + JOB_SECONDS)
             if reason:
                 failures.append(Failure(instance, reason))
-                if instance is not None:
+                if instance is not None and not isinstance(action, do.StartUnit | do.RestartUnit):
                     broken.add(instance)
         return failures
 
@@ -146,7 +148,7 @@ class Executor:
             case do.Settle():
                 files.prune_trees(action.instance, ())
                 self._settled(action)
-            case do.Finish():
+            case do.Begin() | do.Finish():
                 self._settled(action)
 
 

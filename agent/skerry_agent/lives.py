@@ -54,6 +54,7 @@ class Lives:
         self._running[name] = running
         self._lives[name] = health.began(health.rules_for(running.entry.app, has_previous, changed), now_ms(), changed)
         self._wake[name] = asyncio.Event()
+        self._on_state(running, self._lives[name])
         await self.refresh(running)
         self._tasks[name] = asyncio.create_task(self._live(running))
 

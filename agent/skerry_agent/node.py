@@ -22,15 +22,15 @@ from skerry_protocol.signing import Delegation
 from . import overrides as words
 from . import policy as policies
 from .accept import Alarm, Decision, Held, Refuse, Repeat, Take, decide
-from .actions import Finish, Settle
+from .actions import Begin, Settle
 from .disk import Damaged, Kept, StateDir
-from .executor import Executor, Failure, observe
+from .executor import Executor, Failure, Recorded, observe
 from .identity import Identity
 from .overrides import NotPossible
 from .plan import Observed, Plan, plan, restore
 from .render import NodeFacts, Paths
 from .systemd import Outcome, Systemd
-from .target import State, Target, build, keep, settle
+from .target import State, Target, begin, build, finish, keep, settle
 from .unitfiles import UnitFiles
 
 OVERRIDES_RECORD = "overrides"
@@ -147,8 +147,7 @@ class Node:
         return decision
 
     def _held(self) -> Held:
-        settled = tuple(one.instance for one in self.applied.instances.values())
-        running = self.assignment.instances if self.assignment else settled
+        running = self.assignment.instances if self.assignment else self.applied.may_run()
         return Held(
             pin=self.identity.pin,
             mesh=self.identity.mesh,
@@ -261,18 +260,19 @@ class Node:
     def _longest_stop_s(self) -> float:
         return max((one.rendered.stop_ms / 1000 for one in self.applied.instances.values()), default=0.0)
 
-    def _settled(self, action: Settle | Finish) -> None:
-        if isinstance(action, Finish):
-            state = structs.replace(self.applied, issued=action.issued)
-        else:
-            assert self._target is not None
+    def _settled(self, action: Recorded) -> None:
+        assert self._target is not None
+        if isinstance(action, Begin):
+            state = begin(self.applied, self._target, action.instance)
+        elif isinstance(action, Settle):
             state = settle(self.applied, self._target, action.instance)
-            if state == self.applied:
-                return
             self._changed.add(action.instance)
             self._keep(state)
-        self.disk.apply(state)
-        self.applied = state
+        else:
+            state = finish(self.applied, action.issued)
+        if state != self.applied:
+            self.disk.apply(state)
+            self.applied = state
 
     def _keep(self, state: State) -> None:
         kept = keep(self.kept, state)
@@ -284,4 +284,4 @@ class Node:
         """Remove what nothing needs any more; a rollback needs no download."""
         entries = [entry for one in self.kept.values() for entry in one]
         shas = frozenset(item.sha256 for entry in entries for item in entry.app.artifacts.values())
-        return self.disk.collect(shas, frozenset(self.applied.instances))
+        return self.disk.collect(shas, self.applied.names())

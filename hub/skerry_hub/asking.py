@@ -7,7 +7,7 @@ sends faster than they are taken. Must never trust an answer: it is text from a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 import nats.errors
@@ -29,7 +29,7 @@ PENDING_BYTES = 4 << 20
 
 async def ask(
     client: Client, region: Region, node: NodeId, question: Ask, timeout_s: float, rejects: Rejects
-) -> AsyncIterator[AskPart]:
+) -> AsyncGenerator[AskPart, None]:
     """The node's parts, the last with `last` set. BusError: it is not connected, or silent for timeout_s."""
     inbox = f"{subjects.answer(node)}.{client.new_inbox().rsplit('.', 1)[-1]}"
     try:

@@ -13,7 +13,8 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import nats.errors
@@ -109,10 +110,13 @@ class HubBus:
 
     async def ask(
         self, node: NodeId, question: Ask, timeout_s: float = ASK_TIMEOUT_S
-    ) -> AsyncIterator[AskPart]:
+    ) -> AsyncGenerator[AskPart, None]:
         """The node's answer, part by part; each is waited for `timeout_s`. Raises BusError."""
-        async for part in asking.ask(self._up(), self._region, node, question, timeout_s, self.rejects):
-            yield part
+        async with aclosing(
+            asking.ask(self._up(), self._region, node, question, timeout_s, self.rejects)
+        ) as parts:
+            async for part in parts:
+                yield part
 
     async def nudge(self, nodes: Iterable[NodeId]) -> None:
         """Asks nodes to beat now. Raises BusError where there is no connection; arrival is not promised."""

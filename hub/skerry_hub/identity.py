@@ -103,6 +103,7 @@ def read(data: Path) -> Identity:
     try:
         encoded = (data / "delegation").read_bytes()
         hub_key = (data / "hub.key").read_bytes()
+        hub_public = signing.public_key(hub_key)
         tls = _spki(data / "tls.crt")
         signed = decode(signing.Signed, encoded, limit=8192)
         word = decode(signing.Delegation, signed.payload, limit=4096)
@@ -115,7 +116,7 @@ def read(data: Path) -> Identity:
         raise IdentityError(
             f"cannot read the hub in {data}: {error} (put back a backup of the folder)"
         ) from error
-    if word.hub_key != signing.public_key(hub_key) or word.tls_key != tls:
+    if word.hub_key != hub_public or word.tls_key != tls:
         raise IdentityError(
             f"cannot use the keys in {data}: the delegation is for other keys (put back the ones it was made for)"
         )

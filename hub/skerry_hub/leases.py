@@ -125,7 +125,7 @@ class Leases:
             row = self._claims.get((key[0], key[1]))
             if row is None or row.key != key or key not in self._ended.get(row.node, set()):
                 continue
-            at = self._free_at(row) - 15
+            at = self._free_at(row)
             if at <= now:
                 self._free(row.node, key)
                 free.append(key)

@@ -29,6 +29,7 @@ from skerry_protocol.ids import Region
 log = logging.getLogger(__name__)
 
 CONNECT_WITHIN_S = 10.0
+CLOSE_WITHIN_S = 1.0  # a connection whose handshake failed never says that it is closed
 REQUEST_WITHIN_S = 10.0
 ACK_WITHIN_S = 120.0
 REPORTS_PER_NODE = 1_000
@@ -93,7 +94,7 @@ async def connect(
 async def close(client: Client) -> None:
     """Ends the connection, whatever state it is in."""
     with suppress(TimeoutError, OSError, nats.errors.Error):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(CLOSE_WITHIN_S):
             await client.close()
 
 

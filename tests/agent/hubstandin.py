@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import msgspec
+
 from skerry_protocol.codec import decode, encode
 from skerry_protocol.ids import MeshName, NodeName, Region, node_id
 from skerry_protocol.jointoken import format_token
@@ -47,10 +49,10 @@ class StandIn:
     def joined(self, request: JoinRequest, state: str = "joined") -> Answer:
         name = request.name or NodeName(request.hostname)
         node = node_id(request.machine_key)
-        ready = {"nats": ("tls://127.0.0.1:4222",), "hubs": (self.address,), "credentials": "a.b.c"}
-        reply = JoinReply(
-            state, node, name, MeshName("home"), Region("north"), **(ready if state == "joined" else {})
-        )
+        reply = JoinReply(state, node, name, MeshName("home"), Region("north"))
+        if state == "joined":
+            nats = ("tls://127.0.0.1:4222",)
+            reply = msgspec.structs.replace(reply, nats=nats, hubs=(self.address,), credentials="a.b.c")
         return 200, encode(reply)
 
 
@@ -61,13 +63,13 @@ def refusal(status: int, error: str, then: str = "") -> Answer:
 
 @contextmanager
 def hub(
-    folder: Path, *, days: tuple[int, int] = (-1, 1), lie: bool = False, serial: int = 1
+    folder: Path, *, days: tuple[int, int] = (-1, 1), lie: bool = False, serial: int = 1, mesh: str = "home"
 ) -> Iterator[StandIn]:
     """A running stand-in. `days`: when its certificate holds. `lie`: its delegation is for another TLS key."""
     certificate, key, tls_key = make_certificate(folder, "hub", days)
     root = new_key()
     named = b"\0" * 32 if lie else tls_key
-    word = delegate(root, MeshName("home"), Region("north"), serial, public_key(new_key()), named)
+    word = delegate(root, MeshName(mesh), Region("north"), serial, public_key(new_key()), named)
     stand_in = StandIn(0, root, tls_key, encode(word))
 
     class Handler(BaseHTTPRequestHandler):

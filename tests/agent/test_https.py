@@ -71,9 +71,8 @@ def test_a_lower_serial_than_seen_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_is_too_long_is_cut_off(tmp_path: Path) -> None:
-    with hub(tmp_path) as stand_in:
-        with pytest.raises(HttpsError, match="its answer is too long"):
-            opener(stand_in).request("GET", "/x", headers={"Range": "y" * 2000}, limit=1000)
+    with hub(tmp_path) as stand_in, pytest.raises(HttpsError, match="its answer is too long"):
+        opener(stand_in).request("GET", "/x", headers={"Range": "y" * 2000}, limit=1000)
 
 
 def test_a_judge_refuses_what_is_no_certificate() -> None:

@@ -13,7 +13,6 @@ import nats
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nats.aio.client import Client
 
-from skerry_hub.api.machine import FETCH
 from skerry_hub.daemon import first_admin
 from skerry_hub.hub import Settings
 from skerry_hub.identity import Identity, create, read
@@ -115,8 +114,8 @@ class Machine:
 
     def header(self) -> dict[str, str]:
         """What proves it to the hub on a fetch."""
-        word = f"{self.id}.{self.desk.hub.identity.tls_pin.hex()}".encode()
-        signature = signing.sign(self.key, FETCH, word).signature
+        word = signing.fetch_words(self.id, self.desk.hub.identity.tls_pin)
+        signature = signing.sign(self.key, signing.FETCH, word).signature
         return {"Authorization": f"Skerry-Node {self.id} {base64.b64encode(signature).decode()}"}
 
     async def connect(self) -> Client:

@@ -19,7 +19,7 @@ from skerry_protocol import subjects
 from skerry_protocol.codec import decode, encode
 from skerry_protocol.messages import Ask, AskPart, AssignmentAt, Beat, Entry, Event, ReportBatch
 from skerry_protocol.signing import new_key, public_key
-from tests.natsrig import REGION, Hub, Rig, row, started, within
+from tests.natsrig import REGION, Hub, Rig, row, started, until, within
 
 
 def batch(number: int) -> ReportBatch:
@@ -28,9 +28,7 @@ def batch(number: int) -> ReportBatch:
 
 async def said(refused: list[str], subject: str) -> None:
     """The server refused `subject`. Its word comes some time after the answer to a flush."""
-    async with asyncio.timeout(10):
-        while not any(f'"{subject.lower()}"' in text for text in refused):
-            await asyncio.sleep(0.005)
+    await until(lambda: any(f'"{subject.lower()}"' in text for text in refused))
 
 
 async def refusals(client: Client, refused: list[str], subjects_tried: Iterable[str]) -> set[str]:
@@ -127,10 +125,26 @@ async def test_answers_go_only_to_the_node_that_asked(tmp_path: Path) -> None:
         await client.close()
 
 
+async def test_a_reply_subject_gives_a_node_no_place_in_anothers_stream(tmp_path: Path) -> None:
+    """A direct get is answered wherever it asks for: another node may hear that, but the stream keeps its own."""
+    hub = Hub()
+    async with started(tmp_path) as rig, rig.hub(hub) as bus, rig.node() as other:
+        bad = rig.make_node()
+        hub.rows = {bad.id: row(bad.id, 1, b"for the bad one"), other.id: row(other.id, 1, b"secret")}
+        bus.publish([bad.id])
+        await until(lambda: not bus.publisher.waiting)
+        bus.publish([other.id])
+        assert await other.next_heard() == b"secret"
+        client = await rig.hostile(bad, [])
+        await client.publish(subjects.direct_get(REGION, bad.id), reply=subjects.assign(REGION, other.id))
+        assert await other.next_heard() == b"for the bad one"  # names another node: it is not accepted
+        assert await other.bus.newest() == b"secret"
+        await client.close()
+
+
 async def test_what_is_no_message_is_dropped_counted_and_the_next_is_served(tmp_path: Path) -> None:
     hub = Hub()
     async with started(tmp_path) as rig, rig.hub(hub) as bus, rig.node() as node:
-        client = await rig.hostile(rig.make_node(), [])
         bad = rig.make_node()
         client = await rig.hostile(bad, [])
         for data in (
@@ -184,10 +198,8 @@ async def restart(rig: Rig) -> None:
     pid, starts = rig.server.pid, rig.server.starts
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    async with asyncio.timeout(20):
-        while rig.server.starts == starts:
-            await asyncio.sleep(0.01)
-        await rig.server.ready.wait()
+    await until(lambda: rig.server.starts > starts)
+    await within(rig.server.ready.wait())
 
 
 async def test_a_revocation_that_the_server_missed_is_made_on_the_next_connection(tmp_path: Path) -> None:
@@ -249,8 +261,7 @@ async def test_a_restored_hub_is_asked_before_it_writes_over_what_it_never_issue
             assert await node.next_heard() == b"seven"
         restored.rows[node.id] = row(node.id, 3, b"three")
         async with rig.hub(restored) as bus:
-            while bus.publisher.waiting:
-                await asyncio.sleep(0.01)
+            await until(lambda: not bus.publisher.waiting)
             assert restored.held == [(node.id, b"seven")]
             assert await node.bus.newest() == b"seven"
 

@@ -24,7 +24,7 @@ from skerry_hub.natsconfig import (
     find_program,
 )  # fmt: skip
 from skerry_hub.natsserver import NatsServer, end_left_over, is_ours
-from tests.natsrig import make_certificate, running, started, within
+from tests.natsrig import make_certificate, running, started, until, within
 
 PROGRAM = Path("/usr/bin/nats-server")
 
@@ -82,10 +82,8 @@ async def test_it_is_ready_restarts_when_killed_and_stops_with_its_task(tmp_path
         assert rig.settings.pid_file.read_text() == str(first)
         assert is_ours(first, rig.settings.config_file)
         os.kill(first, signal.SIGKILL)
-        async with asyncio.timeout(20):
-            while rig.server.pid in {first, None}:
-                await asyncio.sleep(0.01)
-            await rig.server.ready.wait()
+        await until(lambda: rig.server.pid not in {first, None})
+        await within(rig.server.ready.wait())
         last = rig.server.pid
         assert last is not None
     assert not is_ours(last, rig.settings.config_file)
@@ -98,9 +96,9 @@ async def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
             tmp_path / "second", certificate, key, rig.accounts, Listen("127.0.0.1", rig.server.port)
         )
         second = NatsServer(settings, rig.server.mesh_account)
-        async with running(second.run()), asyncio.timeout(20):
-            while second.trouble is None:
-                await asyncio.sleep(0.01)
+        async with running(second.run()):
+            await until(lambda: second.trouble is not None)
+            assert second.trouble is not None
             assert "address already in use" in second.trouble
             assert not second.ready.is_set()
 
@@ -149,19 +147,25 @@ async def test_it_dies_with_a_hub_that_is_killed(tmp_path: Path) -> None:
     await ends(pid)
 
 
-async def test_one_that_was_left_over_is_ended_first(tmp_path: Path) -> None:
-    async with started(tmp_path) as rig:
-        config = rig.settings.config_file
+def leave_over(config: Path) -> subprocess.Popen[bytes]:
+    """A server on that configuration whose hub is gone."""
     left = subprocess.Popen([find_program(), "-c", config], stderr=subprocess.PIPE)
     assert left.stderr is not None
     while b"Server is ready" not in left.stderr.readline():
         pass
+    return left
+
+
+async def test_one_that_was_left_over_is_ended_first(tmp_path: Path) -> None:
+    async with started(tmp_path) as rig:
+        config = rig.settings.config_file
+    left = leave_over(config)
     again = NatsServer(rig.settings, rig.server.mesh_account)
     async with running(again.run()):
         await within(again.ready.wait())
         assert left.wait(timeout=20) is not None
         assert again.starts == 1
-    left.stderr.close()
+    left.communicate()
 
 
 def test_a_process_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:

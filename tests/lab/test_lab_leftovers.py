@@ -42,11 +42,14 @@ def namespaces(pid: int) -> set[str]:
     return {str(Path(f"/proc/{pid}/ns/{kind}").readlink()) for kind in ("pid", "net", "mnt")}
 
 
-def processes_in(spaces: set[str]) -> list[str]:
+def processes_in(spaces: set[str], lab: Lab) -> list[str]:
+    """Not those of other labs, which may be given the numbers of namespaces that are gone."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if spaces & namespaces(int(folder.name)):
+            _, in_lab, name = (folder / "cgroup").read_text().partition("0::/skerry-lab/")
+            other = in_lab and not name.startswith(f"{lab.paths.name}/")
+            if spaces & namespaces(int(folder.name)) and not other:
                 found.append((folder / "cmdline").read_text().replace("\0", " "))
         except OSError:
             continue
@@ -79,9 +82,11 @@ class Before:
 
     def same_again(self, spaces: set[str]) -> None:
         assert self.look() == self.seen
-        assert processes_in(spaces) == []
-        marked = [line for line in command("ps", "-eo", "args").splitlines() if "left-over" in line]
-        assert marked == []
+        assert processes_in(spaces, self.lab) == []
+        named = [
+            line for line in command("ps", "-eo", "args").splitlines() if f'"{self.lab.paths.name}"' in line
+        ]
+        assert named == []
 
 
 def up(lab: Lab) -> set[str]:
@@ -138,7 +143,7 @@ def test_what_a_killed_lab_left_is_removed_by_the_next(sweeper: str, bare_lab: L
     before = Before(bare_lab)
     spaces = up(bare_lab)
     kill_outer(bare_lab)
-    assert processes_in(spaces) == []
+    assert processes_in(spaces, bare_lab) == []
     assert bare_lab.hub_data.exists()
     if sweeper == "down":
         assert bare_lab.down()

@@ -10,7 +10,7 @@ import asyncio
 import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from msgspec import structs
 
@@ -18,20 +18,26 @@ from . import wire
 from .bus import MANAGER, SYSTEMD, Bus, Lost, Refused, Signal
 from .feed import Feed, Reader
 from .port import OURS, JobResult, LoadState, Outcome, Owner, Resync, StopRules, UnitChanged, UnitState
+from .readings import (
+    UNIT_INTERFACE,
+    UNIT_PREFIX,
+    name_of,
+    number_of,
+    owner,
+    rows_of,
+    stop_rules,
+    text_of,
+    unit_state,
+)
 
 MANAGER_INTERFACE = SYSTEMD + b".Manager"
-UNIT_INTERFACE = SYSTEMD + b".Unit"
-SERVICE_INTERFACE = SYSTEMD + b".Service"
 JOB_INTERFACE = SYSTEMD + b".Job"
 PROPERTIES = b"org.freedesktop.DBus.Properties"
-UNIT_PREFIX = b"/org/freedesktop/systemd1/unit"
 SIGNALS: Sequence[tuple[bytes | None, bytes, bytes]] = (
     (MANAGER, MANAGER_INTERFACE, b"JobRemoved"),
     (MANAGER, MANAGER_INTERFACE, b"Reloading"),
     (None, PROPERTIES, b"PropertiesChanged"),
 )
-INFINITY = (1 << 64) - 1
-UNSET_ID = (1 << 32) - 1
 WORDS = {
     JobResult.DONE: "",
     JobResult.FAILED: "it failed to start or to stop (see its journal)",
@@ -75,18 +81,15 @@ class DbusSystemd:
 
     async def stop_rules(self, unit: str) -> StopRules | Outcome:
         try:
-            return self._stop_rules(_path(unit))
+            return stop_rules(self._bus, unit)
         except (Lost, Refused) as error:
             return _failed(unit, error)
 
     async def owner(self, unit: str) -> Owner | Outcome:
         try:
-            values = [
-                _number(self._bus.get(_path(unit), SERVICE_INTERFACE, name, "u")) for name in ("UID", "GID")
-            ]
+            return owner(self._bus, unit)
         except (Lost, Refused) as error:
             return _failed(unit, error)
-        return Owner(*(None if value == UNSET_ID else value for value in values))
 
     async def start(self, unit: str, deadline: float) -> Outcome:
         outcome = await self._job(unit, "StartUnit", deadline)
@@ -124,13 +127,13 @@ class DbusSystemd:
 
     async def system_state(self) -> str:
         try:
-            return _text(self._bus.get(MANAGER, MANAGER_INTERFACE, "SystemState", "s"))
+            return text_of(self._bus.get(MANAGER, MANAGER_INTERFACE, "SystemState", "s"))
         except (Lost, Refused):
             return "unknown"
 
     async def manager_start_us(self) -> int | None:
         try:
-            return _number(self._bus.get(MANAGER, MANAGER_INTERFACE, "UserspaceTimestampMonotonic", "t"))
+            return number_of(self._bus.get(MANAGER, MANAGER_INTERFACE, "UserspaceTimestampMonotonic", "t"))
         except (Lost, Refused):
             return None
 
@@ -184,63 +187,12 @@ class DbusSystemd:
         try:
             rows = self._manager(method, args)
             found = []
-            for row in _rows(rows):
-                found.append(self._detailed(row))
+            for row in rows_of(rows):
+                found.append(unit_state(self._bus, row))
                 await asyncio.sleep(0)  # each unit takes about a millisecond of blocking calls
         except (Lost, Refused) as error:
             return _failed("", error)
         return found
-
-    def _detailed(self, row: Sequence[object]) -> UnitState:
-        name, load = _text(row[0]), LoadState(_text(row[2]))
-        active, sub, path = _text(row[3]), _text(row[4]), row[6]
-        assert isinstance(path, bytes)
-        brief = UnitState(name, load, active, sub)
-        if load is not LoadState.LOADED:
-            return brief
-        values = self._unit_values(path) | (self._service_values(path) if name.endswith(".service") else {})
-        return UnitState(name, load, active, sub, **values)  # type: ignore[arg-type]
-
-    def _unit_values(self, path: bytes) -> dict[str, object]:
-        get = self._bus.get
-        invocation = get(path, UNIT_INTERFACE, "InvocationID", "ay")
-        return {
-            "invocation": bytes(invocation).hex() if isinstance(invocation, list) else "",
-            "stale": bool(get(path, UNIT_INTERFACE, "NeedDaemonReload", "b")),
-            "entered_us": _number(get(path, UNIT_INTERFACE, "ActiveEnterTimestampMonotonic", "t")),
-        }
-
-    def _service_values(self, path: bytes) -> dict[str, object]:
-        def number(name: str, signature: str) -> int:
-            return _number(self._bus.get(path, SERVICE_INTERFACE, name, signature))
-
-        return {
-            "main_pid": number("MainPID", "u"),
-            "stop_timeout_us": _finite(number("TimeoutStopUSec", "t")),
-            "exit_code": number("ExecMainCode", "i"),
-            "exit_status": number("ExecMainStatus", "i"),
-            "restarts": number("NRestarts", "u"),
-            "result": _text(self._bus.get(path, SERVICE_INTERFACE, "Result", "s")),
-        }
-
-    def _stop_rules(self, path: bytes) -> StopRules:
-        def service(name: str, signature: str) -> object:
-            return self._bus.get(path, SERVICE_INTERFACE, name, signature)
-
-        def names(name: str) -> tuple[str, ...]:
-            return tuple(_text(item) for item in _rows(self._bus.get(path, UNIT_INTERFACE, name, "as")))
-
-        commands = [service(name, "a(sasbttttuii)") for name in ("ExecStop", "ExecStopPost")]
-        return StopRules(
-            stop_timeout_us=_finite(_number(service("TimeoutStopUSec", "t"))),
-            kill_mode=_text(service("KillMode", "s")),
-            send_sigkill=bool(service("SendSIGKILL", "b")),
-            notify_access=_text(service("NotifyAccess", "s")),
-            stop_commands=sum(len(_rows(lines)) for lines in commands),
-            requisite=names("Requisite"),
-            wanted_by=names("WantedBy"),
-            drop_ins=names("DropInPaths"),
-        )
 
     # Signals
 
@@ -253,10 +205,10 @@ class DbusSystemd:
             self._changed(signal)
 
     def _job_removed(self, body: object) -> None:
-        _, path, _, result = _rows(body)
+        _, path, _, result = rows_of(body)
         waiting = self._jobs.get(path) if isinstance(path, bytes) else None
         if waiting is not None and not waiting.done():
-            waiting.set_result(JobResult(_text(result)))
+            waiting.set_result(JobResult(text_of(result)))
 
     def _reloading(self, body: object) -> None:
         if body:
@@ -279,11 +231,11 @@ class DbusSystemd:
                 return
 
     def _changed(self, signal: Signal) -> None:
-        interface, values, _ = _rows(signal.body)
+        interface, values, _ = rows_of(signal.body)
         if interface == UNIT_INTERFACE and isinstance(values, dict) and b"ActiveState" in values:
-            name = _name(signal.path)
+            name = name_of(signal.path)
             self._feed.put(
-                UnitChanged(name, _text(values[b"ActiveState"]), _text(values.get(b"SubState", b"")))
+                UnitChanged(name, text_of(values[b"ActiveState"]), text_of(values.get(b"SubState", b"")))
             )
 
     def _lost(self, reason: str) -> None:
@@ -320,33 +272,5 @@ def _gone_is_done(outcome: Outcome) -> Outcome:
     return Outcome(outcome.unit, JobResult.DONE) if outcome.result is JobResult.UNKNOWN_UNIT else outcome
 
 
-def _path(unit: str) -> bytes:
-    from pystemd.dbuslib import path_encode  # noqa: PLC0415
-
-    return bytes(path_encode(UNIT_PREFIX, unit.encode()))
-
-
-def _name(path: bytes) -> str:
-    from pystemd.dbuslib import path_decode  # noqa: PLC0415
-
-    return bytes(path_decode(path, UNIT_PREFIX)).decode(errors="replace")
-
-
 def _named(unit: UnitState, name: str) -> UnitState:
     return structs.replace(unit, name=name)
-
-
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _finite(value: int) -> int | None:
-    return None if value == INFINITY else value
-
-
-def _rows(value: object) -> Sequence[Any]:
-    return value if isinstance(value, (list, tuple)) else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import msgspec
 from litestar import Router, get
@@ -78,18 +79,28 @@ async def _merged(
 async def _one(
     hub: Hub, node: NodeId, name: str, question: Ask, queue: asyncio.Queue[LogLine | None]
 ) -> None:
-    """One node's part. A line is `<instance name> <text>` where the node says whose it is."""
+    """One node's part."""
     timeout_s = 3600.0 if question.follow else 10.0
     try:
-        async for part in hub.bus.ask(node, question, timeout_s):
-            for line in part.lines:
-                await queue.put(LogLine(name, line))
-            if part.error:
-                await queue.put(LogLine(name, error=part.error))
+        async with aclosing(hub.bus.ask(node, question, timeout_s)) as parts:
+            async for part in parts:
+                for line in part.lines:
+                    await queue.put(_line(name, line, str(question.app)))
+                if part.error:
+                    await queue.put(LogLine(name, error=part.error))
     except BusError as error:
         await queue.put(LogLine(name, error=str(error)))
     finally:
         await queue.put(None)
+
+
+def _line(node: str, line: str, app: str) -> LogLine:
+    """A node's line is `<moment> <copy's name> <text>`; another stays as it is."""
+    moment, _, rest = line.partition(" ")
+    copy, _, text = rest.partition(" ")
+    if copy.rpartition("-")[0] == app and copy.rpartition("-")[2].isdecimal():
+        return LogLine(node, f"{moment} {text}", copy)
+    return LogLine(node, line)
 
 
 ROUTER = Router("/api", route_handlers=[logs], tags=["apps"])

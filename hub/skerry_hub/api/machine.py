@@ -29,7 +29,6 @@ from .faults import AnyRequest, ApiError
 _T = TypeVar("_T", bound=msgspec.Struct)
 MSGPACK = "application/msgpack"
 JOIN_MAX = 64 << 10
-FETCH = b"skerry fetch\0"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -95,8 +94,8 @@ async def proven(request: AnyRequest) -> NodeRow:
     row = await _member(hub, name)
     try:
         signature = base64.b64decode(text, validate=True)
-        word = f"{name}.{hub.identity.tls_pin.hex()}".encode()
-        signing.verify(row.machine_key, FETCH, signing.Signed(word, signature))
+        word = signing.fetch_words(name, hub.identity.tls_pin)
+        signing.verify(row.machine_key, signing.FETCH, signing.Signed(word, signature))
     except (signing.BadSignature, binascii.Error) as error:
         raise ApiError(403, f"cannot take this for {row.name}: {error}") from error
     return row

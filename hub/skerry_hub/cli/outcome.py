@@ -11,11 +11,11 @@ from msgspec import Struct
 
 from ..api.views import ApplyView, AppView
 from ..explain import Why
-from .client import BrokenOff, Client, api
-from .errors import EXIT_REFUSED, CliError
+from .client import Client, api
+from .errors import EXIT_PENDING, EXIT_REFUSED, EXIT_UNREACHABLE, CliError
 from .options import Duration, F, options
 from .preview import lines, wanted_of
-from .progress import Seen, Wanted, ended, ending, exit_code, judge_all, news
+from .progress import Seen, State, Wanted, ended, ending, exit_code, judge_all, news
 from .show import as_json, listed, safe, say
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0  # seconds between two looks: a lab is fast, a region is not
@@ -87,37 +87,39 @@ def _awaited(
 ) -> dict[str, Seen]:
     """Looks until nothing is left to wait for, or the deadline (by time.monotonic) is there."""
     seen: dict[str, Seen] = {}
+    failed_at: dict[str, float] = {}
     pause = FIRST_PAUSE
     while True:
-        now = judge_all(wanted, *_look(hub, wanted))
+        now = _look(hub, wanted)
         for line in news(seen, now):
             tell(line)
-        seen = now
-        left = deadline - time.monotonic()
-        if ended(seen) or left <= 0:
+        seen, moment = now, time.monotonic()
+        failing = {name for name, one in seen.items() if one.state is State.FAILED}
+        failed_at = {name: failed_at.get(name, moment) for name in failing}
+        failing_ms = {name: int((moment - at) * 1000) for name, at in failed_at.items()}
+        if ended(seen, failing_ms) or moment >= deadline:
             return seen
-        time.sleep(min(pause, left))
+        time.sleep(min(pause, deadline - moment))
         pause = min(pause * 1.3, LONGEST_PAUSE)
 
 
-def _look(hub: Client, wanted: tuple[Wanted, ...]) -> tuple[dict[str, AppView], dict[str, Why]]:
-    """The apps as they are, and the explanations of those that were changed. A connection that breaks is made anew."""
+def _look(hub: Client, wanted: tuple[Wanted, ...]) -> dict[str, Seen]:
+    """How the apps stand. The change is made, so that a hub that is away for now is only waited for."""
     try:
-        return _looked(hub, wanted)
-    except BrokenOff:
-        return _looked(hub, wanted)
-
-
-def _looked(hub: Client, wanted: tuple[Wanted, ...]) -> tuple[dict[str, AppView], dict[str, Why]]:
-    apps = {app.name: app for app in hub.get(tuple[AppView, ...], "/api/apps")}
-    names = [one.name for one in wanted if one.name in apps]
-    return apps, {name: hub.get(Why, api("apps", name, "why")) for name in names}
+        apps = {app.name: app for app in hub.get(tuple[AppView, ...], "/api/apps")}
+        names = [one.name for one in wanted if one.name in apps]
+        return judge_all(wanted, apps, {name: hub.get(Why, api("apps", name, "why")) for name in names})
+    except CliError as error:
+        if error.code != EXIT_UNREACHABLE:
+            raise
+        return {one.name: Seen(State.PENDING, "the hub is away") for one in wanted}
 
 
 def _say_ending(seen: dict[str, Seen], waited_ms: int) -> None:
     for line in ending(seen):
         say(line)
-    if exit_code(seen) == 0:
+    code = exit_code(seen)
+    if code == 0:
         say(f"all as wanted after {waited_ms / 1000:.1f} s")
-    elif not ended(seen):
+    elif code == EXIT_PENDING:
         say(f"waited {waited_ms / 1000:.0f} s")

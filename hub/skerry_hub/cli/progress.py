@@ -15,6 +15,8 @@ from .errors import EXIT_FAILED, EXIT_PENDING
 
 HEALTHY, FAILED, HELD = "healthy", "failed", "held"
 ON_ITS_WAY = {"running", "waiting"}
+NO_HEALTH_GRACE_MS = 30_000  # what nodes take where an app has no check of its own
+PUT_BACK_MS = 5_000  # until the node has put the former revision back, and said so
 
 
 class State(StrEnum):
@@ -36,10 +38,15 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Seen:
-    """The verdict on one app, with a line that says it."""
+    """The verdict on one app, with a line that says it.
+
+    `may_pass_ms`: how long a failure may last and still be part of a start. Within the grace of a change a node starts a
+    copy again, and then puts the former revision back: only then it is over.
+    """
 
     state: State
     text: str
+    may_pass_ms: int = 0
 
 
 def judge(wanted: Wanted, app: AppView | None, why: Why | None) -> Seen:
@@ -69,9 +76,15 @@ def _judge_copies(wanted: Wanted, app: AppView, why: Why | None) -> Seen:
     if any(copy.state != HELD for copy in why.copies if copy not in newest):
         return Seen(State.PENDING, text)
     states = {copy.state for copy in newest}
-    if FAILED in states or (HELD in states and not states & ON_ITS_WAY):
+    if FAILED in states:
+        return Seen(State.FAILED, text, _grace_ms(app) + PUT_BACK_MS)
+    if HELD in states and not states & ON_ITS_WAY:
         return Seen(State.FAILED, text)
     return Seen(State.DONE if states <= {HEALTHY} and healthy >= app.wanted else State.PENDING, text)
+
+
+def _grace_ms(app: AppView) -> int:
+    return app.app.health.grace_ms if app.app and app.app.health else NO_HEALTH_GRACE_MS
 
 
 def _text(healthy: int, wanted: int, headline: str) -> str:
@@ -92,17 +105,20 @@ def judge_all(
     return {one.name: judge(one, apps.get(one.name), whys.get(one.name)) for one in wanted}
 
 
+def ended(seen: Mapping[str, Seen], failing_ms: Mapping[str, int]) -> bool:
+    """Whether there is nothing left to wait for. `failing_ms`: for how long each app has failed without a break."""
+    return all(
+        one.state is not State.PENDING and failing_ms.get(name, 0) >= one.may_pass_ms
+        for name, one in seen.items()
+    )
+
+
 def news(before: Mapping[str, Seen], after: Mapping[str, Seen]) -> Iterator[str]:
     """A line for each app whose verdict is another than before."""
     width = max(map(len, after), default=0)
     for name, seen in after.items():
         if before.get(name) != seen:
             yield f"  {name.ljust(width)}  {seen.text}"
-
-
-def ended(seen: Mapping[str, Seen]) -> bool:
-    """Whether there is nothing left to wait for."""
-    return all(one.state is not State.PENDING for one in seen.values())
 
 
 def exit_code(seen: Mapping[str, Seen]) -> int:

@@ -19,7 +19,6 @@ from . import cgroups, pidfile
 from .errors import LabError
 from .layout import CGROUP, RUN, STORE, Paths
 
-
 _PATIENCE = 10.0
 _STEP = 0.02  # there is no event for a lock with a deadline
 

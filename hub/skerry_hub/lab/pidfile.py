@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from pathlib import Path
 
 
@@ -19,10 +20,15 @@ def find(path: Path) -> int | None:
     except (OSError, ValueError):
         return None
     # Read after the pidfd was opened: if the times are the same, so was the process.
-    if _start_time(int(number)) == started:
+    if _start_time(int(number)) == started and not _ended(pidfd):
         return pidfd
     os.close(pidfd)
     return None
+
+
+def _ended(pidfd: int) -> bool:
+    """Also if nobody has waited for it yet."""
+    return bool(select.select([pidfd], [], [], 0)[0])
 
 
 def _start_time(pid: int) -> str:

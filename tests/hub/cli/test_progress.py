@@ -33,30 +33,62 @@ SAYS = "web-2 waits for its archive"
 
 
 @pytest.mark.parametrize(
-    ("app", "why", "state", "text"),
+    ("app", "why", "state", "text", "may_pass_ms"),
     [
-        (WEB, GOOD, State.DONE, "2 of 2 healthy"),
-        (WEB, told(("healthy", 3), ("running", 3), headline=SAYS), State.PENDING, f"1 of 2 healthy: {SAYS}"),
-        (WEB, told(("healthy", 3), ("failed", 3), headline=SAYS), State.FAILED, f"1 of 2 healthy: {SAYS}"),
+        (WEB, GOOD, State.DONE, "2 of 2 healthy", 0),
+        (
+            WEB,
+            told(("healthy", 3), ("running", 3), headline=SAYS),
+            State.PENDING,
+            f"1 of 2 healthy: {SAYS}",
+            0,
+        ),
+        (
+            WEB,
+            told(("healthy", 3), ("failed", 3), headline=SAYS),
+            State.FAILED,
+            f"1 of 2 healthy: {SAYS}",
+            35_000,
+        ),
         # Put back by its node, or on a silent one: it does not go on by itself, but another copy still does.
-        (WEB, told(("healthy", 3), ("held", 3), headline=SAYS), State.FAILED, f"1 of 2 healthy: {SAYS}"),
-        (WEB, told(("running", 3), ("held", 3), headline=SAYS), State.PENDING, f"0 of 2 healthy: {SAYS}"),
+        (WEB, told(("healthy", 3), ("held", 3), headline=SAYS), State.FAILED, f"1 of 2 healthy: {SAYS}", 0),
+        (WEB, told(("running", 3), ("held", 3), headline=SAYS), State.PENDING, f"0 of 2 healthy: {SAYS}", 0),
         # Healthy, but on the revision before: nobody has placed the new one yet.
-        (WEB, told(("healthy", 2), ("healthy", 2), headline=SAYS), State.PENDING, f"0 of 2 healthy: {SAYS}"),
-        (WEB, told(("healthy", 3), ("healthy", 2), headline=SAYS), State.PENDING, f"1 of 2 healthy: {SAYS}"),
+        (
+            WEB,
+            told(("healthy", 2), ("healthy", 2), headline=SAYS),
+            State.PENDING,
+            f"0 of 2 healthy: {SAYS}",
+            0,
+        ),
+        (
+            WEB,
+            told(("healthy", 3), ("healthy", 2), headline=SAYS),
+            State.PENDING,
+            f"1 of 2 healthy: {SAYS}",
+            0,
+        ),
         # One stays on a lost node as it was; its stand-in is there.
-        (WEB, told(("held", 2), ("healthy", 3), ("healthy", 3)), State.DONE, "2 of 2 healthy"),
-        (WEB, told(revision=2), State.PENDING, "2 of 2 healthy"),
-        (WEB, None, State.PENDING, "2 of 2 healthy"),
-        (view(wanted=0), told(), State.DONE, "0 of 0 healthy"),
-        (view(revision=2), GOOD, State.PENDING, "revision 2, revision 3 is to come"),
-        (view(revision=4), GOOD, State.FAILED, "revision 4 by ann took its place"),
-        (view(state="removed"), None, State.FAILED, "somebody removed it meanwhile"),
-        (None, None, State.FAILED, "somebody removed it meanwhile"),
+        (WEB, told(("held", 2), ("healthy", 3), ("healthy", 3)), State.DONE, "2 of 2 healthy", 0),
+        (WEB, told(revision=2), State.PENDING, "2 of 2 healthy", 0),
+        (WEB, None, State.PENDING, "2 of 2 healthy", 0),
+        (view(wanted=0), told(), State.DONE, "0 of 0 healthy", 0),
+        (view(revision=2), GOOD, State.PENDING, "revision 2, revision 3 is to come", 0),
+        (view(revision=4), GOOD, State.FAILED, "revision 4 by ann took its place", 0),
+        (view(state="removed"), None, State.FAILED, "somebody removed it meanwhile", 0),
+        (None, None, State.FAILED, "somebody removed it meanwhile", 0),
     ],
 )
-def test_a_verdict(app: AppView | None, why: Why | None, state: State, text: str) -> None:
-    assert judge(Wanted("web", 3), app, why) == Seen(state, text)
+def test_a_verdict(app: AppView | None, why: Why | None, state: State, text: str, may_pass_ms: int) -> None:
+    assert judge(Wanted("web", 3), app, why) == Seen(state, text, may_pass_ms)
+
+
+def test_a_failure_may_pass_until_the_grace_is_over() -> None:
+    seen = {"web": Seen(State.FAILED, "", 35_000), "api": Seen(State.DONE, "")}
+    assert not ended(seen, {"web": 34_999})
+    assert ended(seen, {"web": 35_000})
+    # What its node put back is over at once.
+    assert ended({"web": Seen(State.FAILED, "")}, {"web": 0})
 
 
 def test_a_removal_is_done_when_the_app_is_gone() -> None:
@@ -100,5 +132,5 @@ def test_the_exit_code_follows_from_the_worst(states: list[State]) -> None:
     code = exit_code(seen)
     assert (code == EXIT_FAILED) == (State.FAILED in states)
     assert (code == EXIT_PENDING) == (State.PENDING in states and State.FAILED not in states)
-    assert ended(seen) == (State.PENDING not in states)
+    assert ended(seen, {}) == (State.PENDING not in states)
     assert len(list(ending(seen))) == len([state for state in states if state is not State.DONE])

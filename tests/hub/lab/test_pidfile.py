@@ -23,3 +23,16 @@ def test_no_other_process_is_taken_for_it(tmp_path: Path) -> None:
     assert pidfile.find(file) is None
     file.write_text("")
     assert pidfile.find(file) is None
+
+
+def test_who_has_ended_is_no_more_even_if_nobody_has_waited_for_it(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    child = os.fork()
+    if child == 0:
+        pidfile.write(file)
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    assert pidfile.find(file) is None
+    os.waitpid(child, 0)
+    file.write_text("")
+    assert pidfile.find(file) is None

@@ -125,9 +125,10 @@ def hub_back(stage: Stage, node: str) -> None:
 def old_backup(stage: Stage, file: Path) -> None:
     """Somebody puts back an old backup."""
     stage.act("Somebody puts back the old backup")
-    mesh.operator(stage.lab, "remove", "web", "--yes", "--reason", "web is not needed")
-    stage.until("web is gone", lambda: not stage.copies("web"), SOON_S)
-    stage.say("web was removed after the backup was written: the backup still wants it")
+    newer = file.with_suffix(".toml")
+    newer.write_text(APPS.read_text(encoding="utf-8").replace("sleep 5", "sleep 4"), encoding="utf-8")
+    stage.show("apply", str(newer), "--reason", "read the gauge more often")
+    stage.say("gauge was changed after the backup was written: the backup knows its revision 1 alone")
     before = stage.all_copies()
     stage.lab.hub_stop()
     mesh.restore(stage.lab, file)
@@ -143,4 +144,6 @@ def old_backup(stage: Stage, file: Path) -> None:
     stage.check(stage.all_copies() == before, "nothing moved, nothing stopped, nothing came back")
     mesh.operator(stage.lab, "hub", "resume", "--take", "nodes", "--yes", "--reason", "the nodes know better")
     stage.until("no node is paused", lambda: not mesh.paused(stage.lab), SOON_S)
+    stage.until("the hub counts every copy as healthy", stage.healthy, SOON_S)
     stage.check(stage.all_copies() == before, "the nodes' word was taken, and still nothing moved")
+    stage.check(stage.apps()["gauge"].revision == 2, "and the hub has learned gauge's revision 2 from them")
