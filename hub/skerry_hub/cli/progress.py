@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from skerry_protocol.messages import StepState
+
 from ..api.views import AppView
-from ..explain import Why
+from ..explain import CopyWhy, Why
 from .errors import EXIT_FAILED, EXIT_PENDING
 
 HEALTHY, FAILED, HELD = "healthy", "failed", "held"
 ON_ITS_WAY = {"running", "waiting"}
-NO_HEALTH_GRACE_MS = 30_000  # what nodes take where an app has no check of its own
+NO_HEALTH_GRACE_MS = 10_000  # what nodes take where an app has no check of its own
 PUT_BACK_MS = 5_000  # until the node has put the former revision back, and said so
 
 
@@ -40,8 +42,8 @@ class Wanted:
 class Seen:
     """The verdict on one app, with a line that says it.
 
-    `may_pass_ms`: how long a failure may last and still be part of a start. Within the grace of a change a node starts a
-    copy again, and then puts the former revision back: only then it is over.
+    `may_pass_ms`: how long a failure may last and still be part of a start. Within the grace of a change a node starts
+    a copy again, and then puts the former revision back: only then it is over.
     """
 
     state: State
@@ -75,12 +77,17 @@ def _judge_copies(wanted: Wanted, app: AppView, why: Why | None) -> Seen:
     # One that waits on a silent node to be compared on return is no reason to wait; its stand-in is there.
     if any(copy.state != HELD for copy in why.copies if copy not in newest):
         return Seen(State.PENDING, text)
-    states = {copy.state for copy in newest}
+    states = {HELD if _put_back(copy) else copy.state for copy in newest}
     if FAILED in states:
         return Seen(State.FAILED, text, _grace_ms(app) + PUT_BACK_MS)
     if HELD in states and not states & ON_ITS_WAY:
         return Seen(State.FAILED, text)
     return Seen(State.DONE if states <= {HEALTHY} and healthy >= app.wanted else State.PENDING, text)
+
+
+def _put_back(copy: CopyWhy) -> bool:
+    """Whether the node has given up on the revision: the last step is held, whatever failed before it."""
+    return bool(copy.stages) and copy.stages[-1].state is StepState.HELD
 
 
 def _grace_ms(app: AppView) -> int:

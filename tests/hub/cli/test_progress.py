@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from skerry_hub.api.views import AppView
 from skerry_hub.cli.errors import EXIT_FAILED, EXIT_PENDING
 from skerry_hub.cli.progress import Seen, State, Wanted, ended, ending, exit_code, judge, judge_all, news
-from skerry_hub.explain import CopyWhy, Why
+from skerry_hub.explain import CopyWhy, Stage, Why
 from skerry_protocol.ids import AppName
+from skerry_protocol.messages import StepState
 
 STATES = ("healthy", "running", "waiting", "held", "failed")
 WEB = AppView("web", 3, "ha", 2, 2, 2, "healthy", "all 2 copies are healthy", "ann", 0)
@@ -48,7 +49,7 @@ SAYS = "web-2 waits for its archive"
             told(("healthy", 3), ("failed", 3), headline=SAYS),
             State.FAILED,
             f"1 of 2 healthy: {SAYS}",
-            35_000,
+            15_000,
         ),
         # Put back by its node, or on a silent one: it does not go on by itself, but another copy still does.
         (WEB, told(("healthy", 3), ("held", 3), headline=SAYS), State.FAILED, f"1 of 2 healthy: {SAYS}", 0),
@@ -81,6 +82,14 @@ SAYS = "web-2 waits for its archive"
 )
 def test_a_verdict(app: AppView | None, why: Why | None, state: State, text: str, may_pass_ms: int) -> None:
     assert judge(Wanted("web", 3), app, why) == Seen(state, text, may_pass_ms)
+
+
+def test_what_its_node_put_back_does_not_pass() -> None:
+    failed = Stage("started", StepState.FAILED, 1, "exit status 3")
+    held = Stage("healthy", StepState.HELD, 2, "the node runs revision 2 in its place")
+    copy = CopyWhy("web-1", 1, "failed", "", (failed, held), revision=3)
+    why = Why(AppName("web"), 3, "failed", "so it is", (copy,))
+    assert judge(Wanted("web", 3), WEB, why) == Seen(State.FAILED, "0 of 2 healthy: so it is", 0)
 
 
 def test_a_failure_may_pass_until_the_grace_is_over() -> None:
