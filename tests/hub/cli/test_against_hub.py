@@ -9,13 +9,17 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from skerry_hub.cli.client import Client, api
+from skerry_hub.cli.errors import CliError
 from skerry_hub.cli.pinned import PinnedConnection
+from skerry_hub.cli.settings import load
 from skerry_protocol import signing
 from skerry_protocol.codec import decode, encode
 from skerry_protocol.ids import NodeName, TokenId
@@ -161,6 +165,18 @@ def test_people_come_and_go(desk: Desk) -> None:
         ["PERSON", "ROLE", "STATE"], ["admin", "admin", "ready"], ["bob", "viewer", "revoked"],
     ]  # fmt: skip
     assert "nobody else is an admin" in desk.fails("people", "revoke", "admin", "--yes")
+
+
+def test_a_refusal_is_heard_though_the_body_is_not_read_to_its_end(desk: Desk) -> None:
+    settings = load((desk.folder / "operator.toml",))
+    token = desk.good("people", "create", "cora", "--role", "viewer").strip()
+    size = 64 << 20
+    with tempfile.TemporaryFile() as big:
+        big.truncate(size)
+        with pytest.raises(CliError, match="it takes the role operator") as caught:
+            Client(replace(settings, token=token)).upload(api("artifacts", "0" * 64), big, size)
+    assert caught.value.code == 3
+    desk.good("people", "revoke", "cora", "--yes")
 
 
 def test_a_hub_that_is_another_is_not_told_the_token(desk: Desk) -> None:
