@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
+
+# No time limit for one example: these machines are shared, and how long it took is no property of the code.
+settings.register_profile("skerry", deadline=None)
+settings.load_profile("skerry")
 
 LAB = Path(__file__).parent / "lab"
 NO_ROOT = "the lab boots real nodes and needs root: run 'sudo make test'"

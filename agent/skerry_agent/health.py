@@ -1,7 +1,7 @@
 """From check results to decisions about one instance: healthy, restart it, or put its previous revision back.
 
-Pure; `now_ms` is a clock that only grows (milliseconds). A life begins when the instance starts after a change, a boot or
-an agent's start. The rules, in order:
+Pure; `now_ms` is a clock that only grows (milliseconds). A life begins when the instance starts after a change, a boot
+or an agent's start. The rules, in order:
 
 - Healthy at the first check that holds; without a check, once the unit has been active for `SETTLED_MS` on end.
 - Within `grace` of a change, and only where a previous revision can be put back: `failures` exits, or `failures` failed
@@ -104,7 +104,13 @@ def checked(life: Life, now_ms: int, ok: bool, reason: str) -> tuple[Life, Actio
     """A check came back."""
     if ok:
         life = structs.replace(
-            life, state=State.HEALTHY, was_healthy=True, failed_checks=0, restarts=0, restart_after_ms=0, reason=""
+            life,
+            state=State.HEALTHY,
+            was_healthy=True,
+            failed_checks=0,
+            restarts=0,
+            restart_after_ms=0,
+            reason="",
         )
         return life, None
     life = structs.replace(life, failed_checks=life.failed_checks + 1, reason=reason)

@@ -1,4 +1,4 @@
-"""The addresses of a mesh: a /48 of unique local IPv6 (RFC 4193), a /56 per region, a /80 per node, a /128 per instance.
+"""The addresses of a mesh: a /48 of unique local IPv6 (RFC 4193), a region's /56, a node's /80, an instance's /128.
 
 Owns the arithmetic and nothing else: who has which number is stored elsewhere. The numbers are dense, so a region holds
 16,777,216 nodes and a node 2^48 - 1 instances; number 0 of a node is the node itself.
@@ -49,5 +49,7 @@ def instance_address(node: IPv6Network, number: int) -> IPv6Address:
 def _part(whole: IPv6Network, bits: int, number: int) -> IPv6Network:
     room = 1 << (bits - whole.prefixlen)
     if not 0 <= number < room:
-        raise NoAddress(f"{whole} has room for {room} networks of /{bits}; number {number} is not one of them")
+        raise NoAddress(
+            f"{whole} has room for {room} networks of /{bits}; number {number} is not one of them"
+        )
     return IPv6Network((int(whole.network_address) | number << (ALL_BITS - bits), bits))

@@ -1,8 +1,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
+
 from skerry_agent.health import (
     BACKOFF_FIRST_MS,
     SETTLED_MS,
+    Action,
     Life,
     Restart,
     RollBack,
@@ -24,8 +26,8 @@ UNCHECKED = Rules(checked=False, grace_ms=10_000, failures=3, may_roll_back=True
 STUCK = Rules(checked=True, grace_ms=5_000, failures=3, may_roll_back=False)
 
 
-def failed(life: Life, times: int, now_ms: int) -> tuple[Life, list[object]]:
-    actions = []
+def failed(life: Life, times: int, now_ms: int) -> tuple[Life, list[Action | None]]:
+    actions: list[Action | None] = []
     for _ in range(times):
         life, action = checked(life, now_ms, ok=False, reason="refused")
         actions.append(action)

@@ -1,5 +1,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
+
 from skerry_agent.outbox import (
     BATCH_MAX,
     EVENTS_MAX,

@@ -54,14 +54,23 @@ def _plain_errors() -> Iterator[None]:
 @click.option(
     "--nodes", default=3, show_default=True, metavar="N", help="How many; they are called n1, n2, …"
 )
-@click.option("--hub/--no-hub", default=True, help="Start the hub too.")
+@click.option("--bare", is_flag=True, help="Only the machines: no hub is made, nobody joins.")
 @click.option("--on-disk", is_flag=True, help="Keep the nodes' disks in /var/lib instead of in memory.")
 @click.pass_obj
-def up(choice: Choice, nodes: int, hub: bool, on_disk: bool) -> None:
-    """Make the lab, start the hub and boot all nodes."""
-    with choice.timed("the lab is up"):
-        status = choice.lab.up(nodes, hub=hub, disks="disk" if on_disk else "memory")
-    choice.show(status)
+def up(choice: Choice, nodes: int, bare: bool, on_disk: bool) -> None:
+    """Make a mesh: boot the nodes, make and start a hub, let the nodes join."""
+    from . import mesh  # noqa: PLC0415 - the other commands do not need it
+
+    with choice.timed("the machines have booted"):
+        choice.lab.up(nodes, hub=False, disks="disk" if on_disk else "memory")
+    if not bare:
+        try:
+            with choice.timed("the hub runs, and the nodes have joined"):
+                mesh.make(choice.lab)
+        except BaseException:
+            choice.lab.down()
+            raise
+    choice.show(choice.lab.status())
 
 
 @lab.command()

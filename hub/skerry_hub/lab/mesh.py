@@ -34,17 +34,40 @@ def make_hub(lab: Lab, mesh: str = "lab", region: str = "north") -> None:
         return
     lab.hub_data.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = software.bindir() / "skerry-hub"
-    words = ["init", "--mesh", mesh, "--region", region, "--data", str(lab.hub_data), "--address", lab.hub_address]
+    words = [
+        "init",
+        "--mesh",
+        mesh,
+        "--region",
+        region,
+        "--data",
+        str(lab.hub_data),
+        "--address",
+        lab.hub_address,
+    ]
     _run([str(command), *words])
     text = settings(lab).read_text(encoding="utf-8")
     write_file(settings(lab), f'{text}socket = "{lab.api_socket}"\n'.encode())
+
+
+def make(lab: Lab) -> None:
+    """A running hub, and every node that is on a member."""
+    make_hub(lab)
+    lab.hub_start()
+    nodes = [one.name for one in lab.status().nodes if one.state == "running"]
+    if nodes:
+        join(lab, nodes)
 
 
 def join(lab: Lab, nodes: Sequence[str]) -> None:
     """Lets nodes in with one reusable token, all at once."""
     token = operator(lab, "token", "create", "--reusable", "--limit", str(len(nodes))).split()[0]
     with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
-        list(pool.map(lambda node: lab.run(node, ["skerry-agent", "join", token, "--name", node], timeout=60), nodes))
+        list(
+            pool.map(
+                lambda node: lab.run(node, ["skerry-agent", "join", token, "--name", node], timeout=60), nodes
+            )
+        )
 
 
 def operator(lab: Lab, *words: str, check: bool = True, timeout: float = 120) -> str:
@@ -62,10 +85,17 @@ def _run(
     argv: Sequence[str], environ: dict[str, str] | None = None, check: bool = True, timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        argv, env=environ, capture_output=True, text=True, check=False, timeout=timeout, stdin=subprocess.DEVNULL
+        argv,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
     )
     if check and done.returncode != 0:
-        raise LabError(f"cannot run '{' '.join(argv)}': exit code {done.returncode}, {(done.stderr or done.stdout).strip()}")
+        said = (done.stderr or done.stdout).strip()
+        raise LabError(f"cannot run '{' '.join(argv)}': exit code {done.returncode}, {said}")
     return done
 
 

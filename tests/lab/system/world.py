@@ -28,6 +28,7 @@ LOOK_S = 0.1
 SOON_S = 20.0
 OWN = {"skerry-agent", "skerry-restore", "skerry-net", "skerry-fence"}
 TIMES = (
+    "InactiveExitTimestampMonotonic",
     "ActiveEnterTimestampMonotonic",
     "ActiveExitTimestampMonotonic",
     "InactiveEnterTimestampMonotonic",
@@ -38,7 +39,7 @@ FIELDS = ("Id", "ActiveState", "SubState", "MainPID", "InvocationID", *TIMES)
 class Unit(Struct, frozen=True):
     """A unit as its node's systemd has it. Moments are seconds of CLOCK_MONOTONIC; 0 is never.
 
-    `up_since`: it became active; `stopping_since`: it was told to stop; `down_since`: its last process was gone.
+    `starting_since`: its start began; `up_since`: it became active; `stopping_since`: it was told to stop; `down_since`: its last process was gone.
     """
 
     node: str
@@ -47,6 +48,7 @@ class Unit(Struct, frozen=True):
     sub: str
     pid: int
     run: str
+    starting_since: float
     up_since: float
     stopping_since: float
     down_since: float
@@ -199,7 +201,7 @@ class World:
         """Everything that a test may have broken: links, power, the hub, agents."""
         status = self.lab.status()
         for host in (*status.nodes, status.hub):
-            if host.link != "up":
+            if host.cut is not None:
                 self.lab.heal(host.name)
         if status.hub.state != "running":
             self.lab.hub_start()

@@ -1,1 +1,1 @@
-"""The rehearsal that `make demo` runs: what happens to scattered machines, done to three of them, with the times seen."""
+"""The rehearsal that `make demo` runs: what happens to scattered machines, done to three, with the times seen."""

@@ -1,4 +1,4 @@
-"""The acts of the demo, in order. Each does something to the mesh that happens to scattered machines, and checks what was
+"""The acts of the demo, in order. Each does to the mesh what happens to scattered machines, and checks what was
 promised for it. A figure that is printed was measured in this run.
 """
 
@@ -25,10 +25,14 @@ def join(stage: Stage) -> None:
 def apply(stage: Stage) -> None:
     """One file, three apps."""
     stage.act("One file describes three apps")
-    stage.timed("applied, and every copy is healthy", lambda: stage.show("apply", str(APPS), "--reason", "demo"))
+    stage.timed(
+        "applied, and every copy is healthy", lambda: stage.show("apply", str(APPS), "--reason", "demo")
+    )
     stage.show("apps")
     stage.check(stage.healthy(), "every app is healthy")
-    stage.check(len(stage.copies("gauge")) == 3 and len(stage.copies("web")) == 3, "gauge and web run on every node")
+    stage.check(
+        len(stage.copies("gauge")) == 3 and len(stage.copies("web")) == 3, "gauge and web run on every node"
+    )
     stage.check(len(stage.copies("ledger")) == 1, "exactly one ledger runs")
 
 
@@ -48,13 +52,17 @@ def cut(stage: Stage) -> str:
     stage.lab.cut(lost)
     stage.until("web has another copy elsewhere", lambda: len(stage.copies("web", others)) > webs, MOVE_S)
     started = max((one.up_since for one in stage.copies("web", others)), default=0.0)
-    stage.say(f"web: another copy runs {started - began:.1f} s after the cut (lost_after is {LOST_AFTER_S:g} s)")
+    stage.say(
+        f"web: another copy runs {started - began:.1f} s after the cut (lost_after is {LOST_AFTER_S:g} s)"
+    )
     stage.check(started - began >= LOST_AFTER_S / 2, "web was not replaced before its time")
     _handed_over(stage, lost, others, ledger.name, began)
     after = stage.all_copies([lost])
     gone = {key for key in before if key not in after}
     stage.check(gone == {(lost, ledger.name)}, f"everything else on {lost} runs on, untouched")
-    stage.check(all(after[key] == before[key] for key in after if key in before), "and with the same processes")
+    stage.check(
+        all(after[key] == before[key] for key in after if key in before), "and with the same processes"
+    )
     return lost
 
 
@@ -66,7 +74,9 @@ def _handed_over(stage: Stage, lost: str, others: list[str], name: str, began: f
     stage.say(f"ledger: stopped on {lost} {old.down_since - began:.1f} s after the cut")
     stage.say(f"ledger: started on {new[0].node} {new[0].up_since - began:.1f} s after the cut")
     gap = new[0].up_since - old.down_since
-    stage.check(not old.up and gap > 0, f"ledger stopped on {lost} before it started elsewhere ({gap:.2f} s before)")
+    stage.check(
+        not old.up and gap > 0, f"ledger stopped on {lost} before it started elsewhere ({gap:.2f} s before)"
+    )
 
 
 def heal(stage: Stage, lost: str) -> None:
@@ -75,7 +85,9 @@ def heal(stage: Stage, lost: str) -> None:
     home = stage.copies("ledger")
     began = stage.now()
     stage.lab.heal(lost)
-    if stage.until("web is back to three copies", lambda: len(stage.copies("web")) == 3 and stage.healthy(), MOVE_S):
+    if stage.until(
+        "web is back to three copies", lambda: len(stage.copies("web")) == 3 and stage.healthy(), MOVE_S
+    ):
         stage.say(f"web: the original stays, its replacement is gone, {stage.now() - began:.1f} s after")
     webs = {one.node for one in stage.copies("web")}
     stage.check(webs == set(stage.nodes), 'one copy of web on each node again (on_return = "keep-original")')

@@ -109,7 +109,15 @@ class Stage:
         found = []
         for node in nodes or self.on():
             listed = self.lab.run(
-                node, ["systemctl", "list-units", "--plain", "--no-legend", "--state=active", f"skerry-{app}-*.service"]
+                node,
+                [
+                    "systemctl",
+                    "list-units",
+                    "--plain",
+                    "--no-legend",
+                    "--state=active",
+                    f"skerry-{app}-*.service",
+                ],
             )
             found += [self.unit(node, line.split()[0]) for line in listed.stdout.splitlines() if line.strip()]
         return found
@@ -120,7 +128,11 @@ class Stage:
 
     def all_copies(self, nodes: Sequence[str] | None = None) -> dict[tuple[str, str], int]:
         """The main process of every copy of everything: what must not change when nothing may move."""
-        return {(one.node, one.name): one.pid for app in ("gauge", "web", "ledger") for one in self.copies(app, nodes)}
+        return {
+            (one.node, one.name): one.pid
+            for app in ("gauge", "web", "ledger")
+            for one in self.copies(app, nodes)
+        }
 
     def apps(self) -> dict[str, AppView]:
         """The hub's word on apps."""

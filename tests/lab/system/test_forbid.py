@@ -1,0 +1,178 @@
+"""Promise 3: a copy under `overlap = "forbid"` is live at most once, whatever its agent, its link and its machine do.
+
+Slow by nature: a lease lasts ten seconds at least, and only time shows that it runs out.
+"""
+
+import time
+
+from tests.lab.system.world import Unit, World
+
+NODES = 7
+LOST_AFTER_S = 14.5
+LEASE_S = 10.3  # lost_after less the stop timeout of 1 s and the margin of 3 s and 1 %
+REPLACED_S = LOST_AFTER_S + 15
+
+
+def fenced(name: str, *nodes: str) -> str:
+    """An app with one copy, on one of these nodes."""
+    return f"""
+[app.{name}]
+run = ["/bin/sh", "-c", "echo claim $SKERRY_CLAIM; exec sleep inf"]
+availability = "ha"
+stop_timeout = "1s"
+[app.{name}.ha]
+lost_after = "{LOST_AFTER_S * 1000:.0f}ms"
+overlap = "forbid"
+[app.{name}.place]
+nodes = {list(nodes)!r}
+"""
+
+
+def place(world: World, name: str, first: str, *others: str) -> Unit:
+    """A copy that runs on `first` and may go to the others."""
+    world.apply(fenced(name, first))
+    if others:
+        world.apply(fenced(name, first, *others))
+    (copy,) = world.copies(name)
+    assert copy.node == first
+    return copy
+
+
+def test_a_cut_off_copy_stops_by_itself_before_its_replacement_starts_whatever_its_agent_does(world: World) -> None:
+    ways = {"n1": "killed", "n2": "hung", "n3": "stopped", "n4": "alive"}
+    before = {node: place(world, f"cut-{way}", node, "n5", "n6", "n7") for node, way in ways.items()}
+    world.lab.cut(*ways)
+    began = time.monotonic()
+    world.lab.kill_agent("n1")
+    world.lab.kill_agent("n2", "STOP")
+    world.systemctl("n3", "stop", "skerry-agent.service")
+    others = [node for node in world.nodes if node not in ways]
+    new = {
+        node: world.until(
+            f"a replacement of cut-{way}", lambda way=way: world.copies(f"cut-{way}", others), REPLACED_S
+        )
+        for node, way in ways.items()
+    }
+    for node, way in ways.items():
+        (replacement,) = new[node]
+        old = world.unit(node, f"cut-{way}-1")
+        assert not old.up, f"{way}: two at once"
+        assert old.run == before[node].run, f"{way}: the cut-off copy was started again"
+        assert 0 < old.down_since < replacement.starting_since, f"{way}: two at once"
+        assert old.stopping_since - began < LEASE_S + 0.5, f"{way}: it outlived its lease"
+    world.lab.heal(*ways)
+    world.lab.kill_agent("n2", "CONT")
+    world.systemctl("n3", "start", "skerry-agent.service")
+    world.settled(*(f"cut-{way}" for way in ways.values()))
+    for node, way in ways.items():
+        assert [one.run for one in world.copies(f"cut-{way}")] == [new[node][0].run], "the replacement stays"
+        assert claims(world, f"cut-{way}", new[node][0].node) > claims(world, f"cut-{way}", node)
+
+
+def claims(world: World, app: str, node: str) -> int:
+    """The number under which a copy ran last on a node, as it said itself."""
+    said = world.text(node, "journalctl", "-o", "cat", "-u", f"skerry-{app}-1.service", "--grep", "^claim ")
+    return int(said.splitlines()[-1].removeprefix("claim "))
+
+
+def test_reboots_a_clean_one_gets_its_lease_back_at_once_a_power_cut_waits_until_the_old_one_is_over(
+    world: World,
+) -> None:
+    place(world, "clean", "n1")
+    place(world, "crash", "n2")
+    world.lab.poweroff("n1", clean=True)
+    cut_at = time.monotonic()
+    world.lab.poweroff("n2")
+    world.lab.boot("n1", "n2")
+    booted = time.monotonic()
+    clean = world.until("the clean one is up", lambda: world.copies("clean", ["n1"]), REPLACED_S)[0]
+    assert clean.up_since - booted < LOST_AFTER_S / 2, "a clean shutdown waits for nothing"
+    crash = world.until("the crashed one is up", lambda: world.copies("crash", ["n2"]), REPLACED_S + LEASE_S)[0]
+    assert crash.starting_since - cut_at > LOST_AFTER_S - LEASE_S / 3 - 1, "what died with its power may live elsewhere"
+
+
+def test_a_boot_without_a_hub_starts_no_fenced_copy_and_nor_does_systemctl(world: World) -> None:
+    place(world, "waits", "n3")
+    world.lab.hub_stop()
+    world.lab.poweroff("n3")
+    world.lab.boot("n3")
+    refused = world.systemctl("n3", "start", "skerry-waits-1.service", check=False)
+    assert refused.returncode != 0
+    assert not world.copies("waits", ["n3"])
+    said = world.text("n3", "skerry-agent", "why", "waits")
+    assert "lease" in said, said
+    world.lab.hub_start()
+    world.until("it runs again", lambda: world.copies("waits", ["n3"]), REPLACED_S + LEASE_S)
+
+
+def test_a_drop_in_that_lets_it_stop_later_keeps_it_from_starting_with_the_reason(world: World) -> None:
+    lengthen(world, "n4", "slow")
+    world.begin(fenced("slow", "n4"))
+    why = world.until(
+        "the hub says why", lambda: (said := world.why("slow")).state == "failed" and said.headline
+    )
+    assert "stop" in why, why
+    assert "systemctl revert skerry-slow-1.service" in why, why
+    assert not world.copies("slow", ["n4"])
+    world.systemctl("n4", "revert", "skerry-slow-1.service")
+    world.systemctl("n4", "daemon-reload")
+    world.settled("slow", seconds=70)
+
+
+def lengthen(world: World, node: str, app: str) -> None:
+    """As `systemctl edit` by the machine's admin."""
+    folder = f"/etc/systemd/system/skerry-{app}-1.service.d"
+    text = "[Service]\\nTimeoutStopSec=60\\n"
+    world.run(node, "sh", "-c", f"mkdir -p {folder}; printf '{text}' > {folder}/override.conf; systemctl daemon-reload")
+
+
+def test_a_drop_in_that_came_later_keeps_it_from_starting_under_the_next_lease(world: World) -> None:
+    first = place(world, "later", "n5")
+    lengthen(world, "n5", "later")
+    world.lab.cut("n5")
+    world.until("its lease is over", lambda: not world.copies("later", ["n5"]), LEASE_S + 8)
+    world.lab.heal("n5")
+    world.until("the hub hears n5 again", lambda: "silent" not in str(world.hub_node("n5").conditions))
+    world.holds("it does not start", lambda: not world.copies("later", ["n5"]), 6)
+    assert "revert" in world.why("later").headline
+    assert world.unit("n5", "later-1").run == first.run
+
+
+def test_sleep_ends_the_lease_first(world: World) -> None:
+    before = place(world, "sleeper", "n6")
+    world.systemctl("n6", "start", "sleep.target")
+    slept = float(world.shown("n6", "sleep.target", "ActiveEnterTimestampMonotonic")) / 1e6
+    ended = world.unit("n6", "sleeper-1")
+    assert before.up_since < ended.down_since <= slept
+    again = world.until("a new lease", lambda: world.copies("sleeper", ["n6"]))[0]
+    assert again.starting_since > slept
+
+
+def test_a_hub_that_restarts_or_is_killed_stops_no_fenced_copy(world: World) -> None:
+    before = place(world, "steady", "n7")
+    world.lab.hub_stop()
+    world.lab.hub_start()
+    world.settled("steady")
+    world.lab.hub_kill()
+    world.lab.hub_start()
+    world.settled("steady")
+    world.holds("it runs on past its first lease", lambda: world.copies("steady") == [before], LEASE_S + 1)
+
+
+def test_a_drained_fenced_copy_starts_elsewhere_only_when_it_has_stopped(world: World) -> None:
+    old = place(world, "moves", "n1", "n2")
+    world.skerry("node", "drain", "n1", "--confirm", "--leave-data")
+    new = world.until("it moves", lambda: world.copies("moves", ["n2"]), REPLACED_S)[0]
+    world.skerry("node", "undrain", "n1")
+    gone = world.text("n1", "journalctl", "-o", "json", "-u", f"skerry-{old.name}.service", "--grep", "^Stopped ")
+    assert gone, "the old one was stopped"
+    assert not world.copies("moves", ["n1"])
+    stopped_at = stopped(gone)
+    assert stopped_at < new.starting_since
+
+
+def stopped(journal: str) -> float:
+    """When systemd said so last: seconds of CLOCK_MONOTONIC."""
+    import json
+
+    return int(json.loads(journal.splitlines()[-1])["__MONOTONIC_TIMESTAMP"]) / 1e6
