@@ -1,21 +1,152 @@
-"""The documents tell the truth: what they must name is read from the code."""
+"""The documents tell the truth: what they must name is read from the code, what they show is parsed or run."""
 
+import ast
 import inspect
 import re
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
+import click
 import msgspec
 import pytest
-from skerry_protocol import messages, signing, subjects
 
-ROOT = Path(__file__).parent.parent
+from skerry_agent import policy
+from skerry_agent.accept import Code
+from skerry_agent.commands import cli as agent
+from skerry_hub.api import reference
+from skerry_hub.api.app import application
+from skerry_hub.appfile import Parsed, format_faults, parse
+from skerry_hub.cli import settings
+from skerry_hub.hub import Hub
+from skerry_protocol import messages, signing, subjects
+from tests.documents import GENERATED, LINK, PAGES, ROOT, Place, blocks, commands, fault
+from tests.test_linters import SOURCES, modules
+
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
+OPERATIONS = (ROOT / "docs/operations.md").read_text()
+MAN = (ROOT / "packaging/man/skerry-agent.8").read_text()
 MESSAGES = sorted(
     name
     for module in (messages, signing)
     for name, kind in inspect.getmembers(module, inspect.isclass)
     if issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__
 )
+COMMANDS = sorted({both for page in PAGES if page.name not in GENERATED for both in commands(page)}, key=str)
+TOML = [pytest.param(page, text, id=f"{page.name}-{at}") for page in PAGES for at, text in enumerate(blocks(page, "toml"))]
+
+
+# Commands and examples
+
+
+@pytest.mark.parametrize(("place", "whole"), COMMANDS, ids=str)
+def test_every_command_is_one(place: Place, whole: bool) -> None:
+    assert fault(place.text, whole) is None, str(place)
+
+
+def said_in_code() -> Iterator[tuple[str, str]]:
+    """Commands that messages, help texts and docstrings name between single quotes, with what is filled in as X."""
+    for module, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            text = _text(node)
+            for found in re.findall(r"(?<![\w'])'((?:skerry|skerry-agent|skerry-hub) [^'\n]+)'", text):
+                yield module, found
+
+
+def _text(node: ast.AST) -> str:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(part.value if isinstance(part, ast.Constant) else "X" for part in node.values)  # type: ignore[misc]
+    return ""
+
+
+@pytest.mark.parametrize(("module", "text"), sorted(set(said_in_code())), ids=str)
+def test_every_command_that_a_message_names_is_one(module: str, text: str) -> None:
+    if "…" not in text:
+        assert fault(text, whole=False) is None, f"{module} names '{text}'"
+
+
+@pytest.mark.parametrize(("page", "text"), TOML)
+def test_every_toml_example_is_taken(page: Path, text: str) -> None:
+    table = tomllib.loads(text)
+    if "hub" in table:
+        assert settings.parse(text, page.name)
+    elif "resources" in table or "allow" in table:
+        assert isinstance(policy.read(text), policy.Policy)
+    else:
+        found = parse(text.encode(), page.name)
+        assert isinstance(found, Parsed), format_faults(found)
+
+
+def test_links_lead_somewhere() -> None:
+    broken = [
+        f"{page.relative_to(ROOT)}: {link}"
+        for page in PAGES
+        for link in LINK.findall(page.read_text())
+        if ":" not in link and not leads(page, link)
+    ]
+    assert not broken
+
+
+def leads(page: Path, link: str) -> bool:
+    """Whether the file is there, and the heading in it."""
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    if not target.exists():
+        return False
+    headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE) if anchor else []
+    return not anchor or anchor in {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    seen, waiting = set[Path](), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop().resolve()
+        if page not in seen and page.suffix == ".md":
+            seen.add(page)
+            waiting += [page.parent / link.partition("#")[0] for link in LINK.findall(page.read_text()) if ":" not in link]
+    assert not {page.relative_to(ROOT) for page in PAGES if page.resolve() not in seen} - {Path("CHANGELOG.md")}
+
+
+# Modules
+
+
+def named(package: str) -> set[str]:
+    """The modules and folders that the tables of one package name in their first columns, and its sentences."""
+    section = next(part for part in ARCHITECTURE.split("\n## ") if f"/{package}" in part.splitlines()[0])
+    return set(re.findall(r"`([a-z_]+)/?`", section))
+
+
+def units(package: str) -> set[str]:
+    """The modules of a package; a folder counts as one."""
+    found = {
+        path.stem if path.is_file() else path.name
+        for path in SOURCES[package].iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    return found - {"__init__", "__main__"}
+
+
+@pytest.mark.parametrize("package", SOURCES)
+def test_every_module_is_in_the_architecture(package: str) -> None:
+    assert units(package) <= named(package), "docs/architecture.md leaves out modules"
+
+
+@pytest.mark.parametrize("package", SOURCES)
+def test_every_module_of_the_architecture_is_there(package: str) -> None:
+    rows = [line.split("|")[1] for line in _section(package).splitlines() if line.startswith("| `")]
+    missing = {name for row in rows for name in re.findall(r"`([a-z_]+)/?`", row)} - units(package)
+    assert not missing, "docs/architecture.md names what is not there"
+
+
+def _section(package: str) -> str:
+    return next(part for part in ARCHITECTURE.split("\n## ") if f"/{package}" in part.splitlines()[0])
+
+
+# The protocol
 
 
 @pytest.mark.parametrize("name", MESSAGES)
@@ -29,11 +160,107 @@ def test_every_subject_is_documented(kind: str) -> None:
     assert f"`{subject}`" in PROTOCOL
 
 
-def test_links_between_documents_lead_somewhere() -> None:
-    broken = [
-        f"{page.relative_to(ROOT)}: {link}"
-        for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
-        if not (page.parent / link).exists()
-    ]
-    assert not broken
+@pytest.mark.parametrize("code", Code)
+def test_every_refusal_is_documented(code: Code) -> None:
+    assert f"| `{code}` |" in PROTOCOL
+    assert f"`refused-{code}`" in OPERATIONS
+
+
+# The API
+
+
+def test_the_api_page_is_up_to_date() -> None:
+    page = (ROOT / "docs/api.md").read_text()
+    assert page == reference.render(), "write it anew: python -m skerry_hub.api.reference > docs/api.md"
+
+
+def test_every_route_is_in_the_openapi() -> None:
+    paths = application(cast(Hub, None)).openapi_schema.to_schema()["paths"]
+    shown = {(method.upper(), path) for path, operations in paths.items() for method in operations}
+    assert shown == {(row.method, row.path) for row in reference.rows()}
+
+
+@pytest.mark.parametrize("row", reference.rows(), ids=lambda row: f"{row.method} {row.path}")
+def test_every_route_says_what_it_does_and_who_may(row: reference.Row) -> None:
+    assert row.about.endswith(".")
+    assert bool(row.role) == row.path.startswith("/api/")
+
+
+# Events and conditions
+
+
+def first_words(calls: set[str]) -> Iterator[tuple[str, bool]]:
+    """The first argument of calls by these names: a code, or (True) the beginning of one that is put together."""
+    for path in modules().values():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and node.args and _called(node) in calls:
+                yield from _code(node.args[0])
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _code(word: ast.expr) -> Iterator[tuple[str, bool]]:
+    if isinstance(word, ast.Constant) and isinstance(word.value, str):
+        yield word.value, False
+    elif isinstance(word, ast.JoinedStr) and isinstance(word.values[0], ast.Constant):
+        yield str(word.values[0].value), True
+
+
+def conditions() -> Iterator[tuple[str, bool]]:
+    """The keys under which a node keeps its conditions."""
+    for module, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text())) if module.startswith("skerry_agent") else ():
+            if isinstance(node, ast.Subscript) and "conditions" in ast.unparse(node.value):
+                yield from _code(node.slice)
+
+
+def documented(code: str, begins: bool, text: str) -> bool:
+    return re.search(rf"`{re.escape(code)}{'' if not begins else '[a-z-]+'}`", text) is not None
+
+
+EVENTS = sorted(set(first_words({"Happened", "_say", "event", "Event"})))
+
+
+def test_events_are_found() -> None:
+    assert {"node-silent", "storm", "restarted", "outbox-full"} <= {code for code, _ in EVENTS}
+
+
+@pytest.mark.parametrize(("code", "begins"), EVENTS)
+def test_every_event_is_documented(code: str, begins: bool) -> None:
+    assert documented(code, begins, OPERATIONS.split("## Events")[1]), f"docs/operations.md does not name {code}"
+
+
+@pytest.mark.parametrize(("code", "begins"), sorted(set(conditions())))
+def test_every_condition_is_documented(code: str, begins: bool) -> None:
+    assert documented(code, begins, OPERATIONS.split("## Conditions")[1]), f"docs/operations.md does not name {code}"
+
+
+# The man page
+
+
+@pytest.mark.parametrize("verb", sorted(cast(click.Group, agent).commands))
+def test_the_man_page_has_every_verb_and_option(verb: str) -> None:
+    assert f".B skerry-agent {verb}" in MAN
+    assert re.search(rf"\.TP\n\.BI? {verb}\b", MAN)
+    options = [name for param in agent.commands[verb].params for name in param.opts if name.startswith("--")]
+    assert not [name for name in options if name.replace("-", r"\-") not in MAN]
+
+
+def test_units_name_man_pages_that_are_there() -> None:
+    named_pages = {
+        f"{name}.{section}"
+        for unit in (ROOT / "packaging/units").iterdir()
+        for name, section in re.findall(r"^Documentation=man:([\w-]+)\((\d)\)$", unit.read_text(), re.MULTILINE)
+    }
+    assert named_pages == {path.name for path in (ROOT / "packaging/man").iterdir()}
+
+
+def test_decisions_are_short_and_listed_in_order() -> None:
+    pages = sorted((ROOT / "docs/decisions").glob("0*.md"))
+    for number, page in enumerate(pages, 1):
+        lines = page.read_text().splitlines()
+        assert page.name.startswith(f"{number:04}-")
+        assert lines[0].startswith(f"# {number}. ")
+        assert len(lines) <= 25

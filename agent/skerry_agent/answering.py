@@ -6,13 +6,15 @@ Owns what each means. From the hub only what reads is taken; changing anything i
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 
 import msgspec
 
+from skerry_protocol.codec import encode
 from skerry_protocol.ids import AppName, instance_name
 from skerry_protocol.messages import Ask, AskPart, Override
 
+from .disk import Kept, StateDir
 from .journal import JournalError, LogLine, read
 from .local import CannotDo, LocalRequest
 from .node import Node
@@ -20,6 +22,7 @@ from .overrides import NotPossible
 from .status import StatusView, of_app
 
 LINES_AT_ONCE = 200
+PART_BYTES = 256 << 10
 Send = Callable[[AskPart], Awaitable[None]]
 View = Callable[[], Awaitable[StatusView]]
 
@@ -41,6 +44,9 @@ class Answering:
             if question.what == "why" and question.app is not None:
                 view = of_app(await self._view(), question.app)
             await send(AskPart(data=msgspec.json.encode(view), last=True))
+        elif question.what == "assignment":
+            for part in held(self._node.disk):
+                await send(part)
         else:
             await send(AskPart(last=True, error=f"cannot answer {question.what!r}: this node does not know that question"))
 
@@ -94,6 +100,17 @@ class Answering:
                 yield [f"{one.app}: revision {one.revision} may run again" for one in gone]
             case _:
                 raise CannotDo(f"cannot do {request.do!r}: this agent does not know that")
+
+
+def held(disk: StateDir) -> Iterator[AskPart]:
+    """The accepted assignment's signed bytes: a hub that lost its state learns from them what it once decided."""
+    kept = disk.accepted()
+    if not isinstance(kept, Kept):
+        yield AskPart(last=True, error=kept.text if kept is not None else "this node accepted no assignment yet")
+        return
+    data = encode(kept.envelope)
+    for start in range(0, len(data), PART_BYTES):
+        yield AskPart(data=data[start : start + PART_BYTES], last=start + PART_BYTES >= len(data))
 
 
 def roll_back(node: Node, app: AppName, reason: str, by: str = "admin") -> list[str]:

@@ -1,7 +1,10 @@
 """Beats: what the node says to its hub at intervals, and what becomes of the answers.
 
 Edge around `grants`: its state lives in /run, because it belongs to one boot. Order that matters: the moment is read
-before a beat is sent, and a grant counts from then. Must never open a lease by itself: `grants` decides, `leases` arms.
+before a beat is sent, and a grant counts from then. One beat at a time, and an answer that did not come in time is
+never heard: so the number that a beat gives back is always one that the hub expects. An agent that begins gives back 0,
+because what the one before it was told last may be lost. Must never open a lease by itself: `grants` decides, `leases`
+arms.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from msgspec import structs
+
 from skerry_protocol.messages import FEATURES, Beat, BeatReply
 
 from . import grants, sealed
@@ -19,6 +24,7 @@ from .bus import BusError, NodeBus
 from .disk import DiskError
 from .files import make_folder
 from .grants import ArmLease, BeatNow, CloseLease, Grants
+from .leases import RUN as TIMERS
 from .leases import Leases
 from .node import Node
 from .systemd import JobResult, Outcome, Systemd
@@ -38,24 +44,31 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+def stored(run: Path = RUN) -> Grants | None:
+    """The leases as the agent kept them last, in this boot or a former one."""
+    found = sealed.message(Grants, sealed.read(run / RECORD), RECORD)
+    return found if isinstance(found, Grants) else None
+
+
 class Beating:
     """The node's leases and beats. `run` beats until cancelled."""
 
-    def __init__(self, node: Node, systemd: Systemd, bus: NodeBus, on_reply: OnReply, version: str) -> None:
+    def __init__(
+        self, node: Node, systemd: Systemd, bus: NodeBus, on_reply: OnReply, version: str, run: Path = RUN,
+        timers: Path = TIMERS,
+    ) -> None:  # fmt: skip
         self._node = node
         self._systemd = systemd
         self._bus = bus
         self._on_reply = on_reply
         self._version = version
-        self._leases = Leases(systemd)
+        self._run = run
+        self._leases = Leases(systemd, timers)
         self._now = asyncio.Event()
         self.heard_ms: int | None = None
         self.trouble: str | None = None
-        self.state = grants.booted(self._stored(), boot_id())
-
-    def _stored(self) -> Grants | None:
-        found = sealed.message(Grants, sealed.read(RUN / RECORD), RECORD)
-        return found if isinstance(found, Grants) else None
+        self._one = asyncio.Lock()
+        self.state = structs.replace(grants.booted(stored(run), boot_id()), reply=0, sent={})
 
     def _keep(self, state: Grants) -> None:
         """What could not be kept costs a wait for the next grant after an agent's restart, no more."""
@@ -63,8 +76,8 @@ class Beating:
             return
         self.state = state
         try:
-            make_folder(RUN)
-            sealed.write(RUN / RECORD, sealed.bytes_of(state))
+            make_folder(self._run)
+            sealed.write(self._run / RECORD, sealed.bytes_of(state))
         except DiskError as error:
             log.warning("%s", error)
 
@@ -82,7 +95,7 @@ class Beating:
         self._now.set()
 
     async def look(self) -> None:
-        """At the agent's start: leases that ended meanwhile have ended."""
+        """Leases that are not open have ended, or never opened because their units were not there yet."""
         for live in self.state.live:
             if not await self._leases.is_open(live.length_ms):
                 self._keep(grants.lease_ended(self.state, live.length_ms))
@@ -105,11 +118,12 @@ class Beating:
         """A unit's state: the end of a lease target is the end of its lease."""
         match = LEASE_TARGET.fullmatch(name)
         if match is not None and active == "inactive":
-            self._keep(grants.lease_ended(self.state, int(match[1])))
-            self.beat_now()
+            self._keep(grants.lease_ended(self.state, int(match[1])))  # the next turn asks for it anew
 
     async def run(self) -> None:
         """Beats until cancelled. Without a connection it waits for one."""
+        await self.look()
+        await self.assigned()
         while True:
             await self._bus.connected.wait()
             self._now.clear()
@@ -122,6 +136,11 @@ class Beating:
 
     async def beat(self, stopped: bool = False) -> bool:
         """One beat and its answer. Whether there was one."""
+        async with self._one:
+            return await self._beat(stopped)
+
+    async def _beat(self, stopped: bool) -> bool:
+        await self.look()
         state, number = grants.beat_sent(self.state, self.boottime_ms())
         self._keep(state)
         try:
@@ -163,8 +182,16 @@ class Beating:
                     self.beat_now()
 
     async def _arm(self, action: ArmLease) -> None:
+        if action.opens and await self._going_to_sleep():
+            self._keep(grants.lease_ended(self.state, action.length_ms))
+            return
         armed = await self._leases.arm(action.length_ms, action.deadline_ms * 1000, action.opens)
         if isinstance(armed, Outcome):
             log.warning("cannot use a grant of %d ms: %s", action.length_ms, armed.reason or armed.result)
             if armed.result is not JobResult.LATE:
                 self._keep(grants.lease_ended(self.state, action.length_ms))
+
+    async def _going_to_sleep(self) -> bool:
+        """To open a lease then would keep the machine awake: its target conflicts with sleep.target."""
+        shown = await self._systemd.show(["sleep.target"])
+        return not isinstance(shown, Outcome) and shown[0].up

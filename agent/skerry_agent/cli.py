@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -10,7 +11,10 @@ def main() -> None:
     if sys.argv[1:] == ["run"]:
         from .start import run  # noqa: PLC0415 - only what this command needs
 
-        sys.exit(run())
+        code = run()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # no waiting for threads, see `start.run`
     if sys.argv[1:] == ["restore"]:
         from .start import put_back  # noqa: PLC0415 - only what this command needs
 

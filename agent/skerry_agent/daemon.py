@@ -1,7 +1,8 @@
 """The running agent: one event loop that keeps this node in step with its hub, and can be ended at any moment.
 
 Composition only; each loop is in its own module. Order of a start: the disk is read, the local socket opens, systemd is
-told READY; only then leases are looked at and the hub is sought. No instance depends on any of this.
+told READY; only then leases are looked at and the hub is sought. Order of an end: no beat may follow the last one, and
+the connection goes last. No instance depends on any of this.
 """
 
 from __future__ import annotations
@@ -9,27 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from importlib.metadata import version
 
-import msgspec
-
-from skerry_protocol.codec import WireError, decode
-from skerry_protocol.messages import AssignmentAt, BeatReply, Override
+from skerry_protocol.messages import BeatReply, Override
 
 from . import health, pinned
-from .accept import Alarm, Refuse, Take
 from .answering import Answering
 from .beating import Beating
-from .bus import BusError, Handlers, Login, NodeBus
+from .bus import Handlers, Login, NodeBus
 from .disk import DiskError
 from .downloads import Downloads
-from .https import HttpsError
 from .identity import Identity, machine_key
 from .lives import Lives
 from .local import LocalServer
 from .node import Node, Places
 from .notify import notify, watchdog_seconds
+from .offers import Offers
 from .overrides import NotPossible
 from .reporter import Reporter, now_ms
 from .status import StatusView, status, unit_names
@@ -41,6 +38,9 @@ log = logging.getLogger(__name__)
 
 LAST_BEAT_S = 3.0
 RESYNC_S = 5.0
+END_S = 0.5
+ENDS = 10
+HEALTH = "health"
 
 
 class Agent:
@@ -51,58 +51,58 @@ class Agent:
         self.node.open()
         self._systemd = systemd
         key = machine_key(places.state)
-        self.reporter = Reporter(self.node.disk)
+        self.reporter = Reporter(self.node.disk, self.node.writing)
         self.lives = Lives(systemd, self._health_says, lambda running, life: self.switching.lived(running, life))
         self.downloads = Downloads(identity, key, places.state, lambda sha, why: self.switching.fetched(sha, why))
         self.switching = Switching(self.node, self.lives, self.downloads, self.reporter, self._applied)
         self.answering = Answering(self.node, self.view, self._overridden)
+        self.offers = Offers(self.node, self.downloads, self.reporter, self._taken)
         self.bus = NodeBus(
             identity.region,
             Login(identity.node, identity.credentials, key),
             lambda: identity.nats,
             lambda: pinned.context(pinned.only(lambda: {identity.word.tls_key})),
-            Handlers(self._offered, self.answering.ask, self._nudged, self._connected),
+            Handlers(self.offers.offered, self.answering.ask, self._nudged, self._connected),
         )
-        self.beating = Beating(self.node, systemd, self.bus, self._answered, version("skerry"))
+        self.beating = Beating(
+            self.node, systemd, self.bus, self._answered, version("skerry"), places.run, places.run_units
+        )
+        self._local = LocalServer(self.answering.local, places.run / "agent.sock")
 
-    async def run(self) -> None:
-        """Until SIGTERM."""
-        stopping = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-        local = LocalServer(self.answering.local)
-        await local.start()
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until `stopping` is set."""
+        await self._listen()
         notify("READY=1")
-        await self.beating.look()
-        await self.beating.assigned()
         self.switching.due()
-        tasks = [asyncio.create_task(self._kept_up(loop)) for loop in self._loops()]
+        connection, *others = [asyncio.create_task(self._kept_up(loop)) for loop in self._loops()]
         await stopping.wait()
         notify("STOPPING=1")
+        await ended(others)
         await self._last_beat()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended([connection])
         await self.downloads.close()
         await self.lives.close()
-        await local.close()
+        await self._local.close()
         self.reporter.save()
 
-    def _loops(self) -> list[Callable[[], object]]:
+    async def _listen(self) -> None:
+        try:
+            await self._local.start()
+        except OSError as error:
+            self.node.conditions["socket"] = f"the command line cannot talk to the agent: {error}"
+
+    def _loops(self) -> list[Callable[[], Awaitable[None]]]:
         return [
             self.bus.run, self.beating.run, self.switching.run, self._watch_units, self._watchdog,
-            lambda: self.reporter.run(self.bus),
+            lambda: self.reporter.run(self.bus), lambda: self.offers.run(self.bus),
         ]  # fmt: skip
 
-    async def _kept_up(self, loop: Callable[[], object]) -> None:
+    async def _kept_up(self, loop: Callable[[], Awaitable[None]]) -> None:
         """A fault in one loop must not end the others; it is said and the loop begins again."""
         while True:
             try:
-                await loop()  # type: ignore[misc]
+                await loop()
                 return
-            except DiskError as error:
-                log.warning("%s", error)
-                self.node.conditions["disk"] = str(error)
             except Exception:
                 log.exception("a loop of the agent failed and begins again")
             await asyncio.sleep(RESYNC_S)
@@ -116,11 +116,11 @@ class Agent:
     async def _watch_units(self) -> None:
         async for change in self._systemd.changes():
             if isinstance(change, Resync):
-                await self.lives.refresh_all()
+                self.lives.look_at_all()
                 self.switching.due()
             else:
                 self.beating.unit_changed(change.name, change.active)
-                await self.lives.changed(change)
+                self.lives.changed(change)
 
     # From the hub
 
@@ -132,50 +132,14 @@ class Agent:
     async def _nudged(self) -> None:
         self.beating.beat_now()
 
-    async def _offered(self, data: bytes) -> None:
-        """Bytes on our assign subject: an Envelope, or where to fetch it."""
-        try:
-            at = decode(AssignmentAt, data, limit=4096)
-        except WireError:
-            self._judge(data)
-            return
-        try:
-            self._judge(await self.downloads.assignment(at))
-        except HttpsError as error:
-            log.warning("cannot fetch assignment %s: %s", at.issued.version, error)
-
-    def _judge(self, envelope: bytes) -> None:
-        try:
-            decision = self.node.offer(envelope)
-        except DiskError as error:
-            self.node.conditions["disk"] = str(error)
-            self.reporter.event("disk", str(error))
-            return
-        self.node.conditions.pop("disk", None)
-        match decision:
-            case Take():
-                log.info("accepted %s", decision.issued.version)
-                self.switching.due()
-                self.beating.beat_now()
-            case Refuse():
-                self.reporter.event(f"refused-{decision.code}", decision.text)
-            case Alarm():
-                self.reporter.event("alarm", decision.text)
-            case _:
-                return
-
     async def _answered(self, reply: BeatReply) -> None:
-        """Every beat is anti-entropy: what the hub issued last is compared with what is held."""
-        newest, held = reply.newest, self.node.accepted
-        if newest is None or newest == held or (held is not None and newest.version < held.version):
-            return
-        try:
-            data = await self.bus.newest()
-        except BusError as error:
-            log.info("%s", error)
-            return
-        if data is not None:
-            await self._offered(data)
+        self.offers.newest_is(reply.newest)
+        if reply.retell:
+            self.reporter.retell()
+
+    def _taken(self) -> None:
+        self.switching.due()
+        self.beating.beat_now()
 
     # From the node itself
 
@@ -190,7 +154,14 @@ class Agent:
             self.reporter.event("restarted", f"{instance.id} is restarted: {action.reason}", app, instance.id)
             await self._systemd.restart(running.rendered.service, running.rendered.stop_ms / 1000 + 90)
             return
-        word = self.node.roll_back(instance, "health", action.reason, now_ms())
+        if self.node.assigned(instance.id) != instance:
+            return  # something newer is on its way, and an override of this revision would hold nothing back
+        try:
+            word = self.node.roll_back(instance, "health", action.reason, now_ms())
+        except DiskError as error:
+            self.node.writing(HEALTH, str(error))
+            raise
+        self.node.writing(HEALTH, None)
         if isinstance(word, NotPossible):
             self.reporter.event("rollback-not-possible", f"{word.reason}; {action.reason}", app, instance.id)
             return
@@ -212,11 +183,14 @@ class Agent:
         )
 
     async def _last_beat(self) -> None:
-        """At a clean shutdown the hub is told that all fenced copies have stopped, so that the next boot need not wait."""
+        """At a clean shutdown the hub is told that all fenced copies have stopped, so that the next boot need not wait.
+
+        They have by then: lease targets are ordered after the agent's own unit, so systemd stops them first.
+        """
         if not self.bus.connected.is_set() or await self._systemd.system_state() != "stopping":
             return
         units = await self._systemd.units(["skerry-*"])
-        fenced = {one.rendered.service for one in self.node.applied.instances.values() if one.rendered.lease}
+        fenced = self.node.fenced_units()
         if isinstance(units, Outcome) or any(unit.up for unit in units if unit.name in fenced):
             return
         try:
@@ -226,6 +200,19 @@ class Agent:
             log.info("the hub did not answer the last beat")
 
 
-def as_json(view: StatusView) -> bytes:
-    """For the command line."""
-    return msgspec.json.encode(view)
+async def until_signal(agent: Agent) -> None:
+    """Run the agent until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    await agent.run(stopping)
+
+
+async def ended(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """They are cancelled, and over. More than once: asyncio.wait_for, which the NATS client uses, may lose one."""
+    pending = set(tasks)
+    for _ in range(ENDS):
+        for task in pending:
+            task.cancel()
+        if pending:
+            _, pending = await asyncio.wait(pending, timeout=END_S)

@@ -11,14 +11,17 @@ import base64
 import http.client
 import logging
 import random
+import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from skerry_protocol.app import Artifact
+from skerry_protocol.codec import MESSAGE_MAX
 from skerry_protocol.messages import AssignmentAt
 from skerry_protocol.signing import FETCH, fetch_words, sign
 
-from .fetch import BadArtifact, FetchFailed, fetch_async
+from .fetch import BadArtifact, FetchFailed, fetch
 from .https import HttpsError, PinnedHttps
 from .identity import Identity
 from .unpack import unpack
@@ -28,6 +31,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 2
 RETRY_LEAST_S = 1.0
 RETRY_MOST_S = 120.0
+CLOSE_S = 1.0
 HTTP_OK = 200
 # (sha256, reason): empty when it is here.
 OnResult = Callable[[str, str], None]
@@ -43,6 +47,7 @@ class Downloads:
         self._parts = state / "downloads"
         self._on_result = on_result
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._ending: dict[str, asyncio.Task[None]] = {}
         self._few = asyncio.Semaphore(AT_ONCE)
         self._hurry = asyncio.Event()
 
@@ -50,10 +55,30 @@ class Downloads:
         """Exactly these are wanted from now on."""
         wanted = {artifact.sha256: artifact for artifact in artifacts}
         for sha in set(self._running) - set(wanted):
-            self._running.pop(sha).cancel()
+            self._end(sha)
         for sha, artifact in wanted.items():
             if sha not in self._running:
-                self._running[sha] = asyncio.create_task(self._bring(artifact))
+                self._running[sha] = asyncio.create_task(self._bring(artifact, self._ending.get(sha)))
+        self._sweep()
+
+    def _end(self, sha: str) -> None:
+        task = self._running.pop(sha)
+        task.cancel()
+        self._ending[sha] = task
+        task.add_done_callback(lambda _: self._gone(sha, task))
+
+    def _gone(self, sha: str, task: asyncio.Task[None]) -> None:
+        if self._ending.get(sha) is task:
+            del self._ending[sha]
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """What came of a download that nobody wants any more is removed."""
+        busy = {*self._running, *self._ending}
+        for path in self._parts.glob("*") if self._parts.is_dir() else ():
+            if path.stem not in busy:
+                with suppress(OSError):
+                    path.unlink()
 
     def hurry(self) -> None:
         """The hub can be reached again: do not wait out a pause."""
@@ -62,12 +87,17 @@ class Downloads:
 
     async def close(self) -> None:
         """End all; what came so far is kept."""
-        tasks = list(self._running.values())
-        self.want(())
-        await asyncio.gather(*tasks, return_exceptions=True)
+        tasks = [*self._running.values(), *self._ending.values()]
+        for task in tasks:
+            task.cancel()
+        self._running.clear()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_S)
 
     async def assignment(self, at: AssignmentAt) -> bytes:
         """The Envelope that is named. Raises HttpsError."""
+        if not 0 < at.size <= MESSAGE_MAX:
+            raise HttpsError(f"cannot fetch an assignment of {at.size} bytes: at most {MESSAGE_MAX} are taken")
         path = f"/assignments/{at.issued.digest.hex()}"
         return await asyncio.to_thread(self._get, path, at.size + 4096)
 
@@ -90,8 +120,10 @@ class Downloads:
         hub, proof = self._proven()
         return hub.open(path, headers | proof)
 
-    async def _bring(self, artifact: Artifact) -> None:
-        """Until it is here, or not wanted any more."""
+    async def _bring(self, artifact: Artifact, before: asyncio.Task[None] | None) -> None:
+        """Until it is here, or not wanted any more. One at a time for one digest: `before` is let end first."""
+        if before is not None:
+            await asyncio.wait([before])
         pause = RETRY_LEAST_S
         while True:
             reason = await self._attempt(artifact)
@@ -107,10 +139,7 @@ class Downloads:
         """Why it is not here yet, or nothing."""
         try:
             async with self._few:
-                path = f"/artifacts/{artifact.sha256}"
-                archive = await fetch_async(self._open, path, artifact, self._parts)
-                await asyncio.to_thread(unpack, archive, artifact, self._artifacts)
-                archive.unlink(missing_ok=True)
+                await self._in_thread(artifact)
         except BadArtifact as error:
             (self._parts / f"{artifact.sha256}.tar").unlink(missing_ok=True)
             return f"the artifact cannot be used: {error}"
@@ -118,7 +147,26 @@ class Downloads:
             return str(error)
         except OSError as error:
             return f"cannot keep the artifact: {error.strerror or error}"
+        except Exception as error:  # else nothing would ever try again
+            log.exception("a download failed")
+            return f"cannot fetch the artifact: {error}"
         return ""
+
+    async def _in_thread(self, artifact: Artifact) -> None:
+        """When cancelled it ends only once the thread has: two of them must not write the same files."""
+        stop = threading.Event()
+        work = asyncio.get_running_loop().run_in_executor(None, self._get_and_unpack, artifact, stop)
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            stop.set()
+            await asyncio.wait([work])
+            raise
+
+    def _get_and_unpack(self, artifact: Artifact, stop: threading.Event) -> None:
+        archive = fetch(self._open, f"/artifacts/{artifact.sha256}", artifact, self._parts, stop=stop)
+        unpack(archive, artifact, self._artifacts)
+        archive.unlink(missing_ok=True)
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -1,8 +1,9 @@
 """Does what a plan says, action by action, and says how it went. Makes no decisions.
 
 Where an action that names an instance fails, the rest of that instance's are skipped, `Settle` too, and the others go
-on; after any failure `Finish` is skipped. A start that fails is none of these: the instance is what was asked for, and
-what becomes of it is for `health` to judge. Every action may be done again.
+on; after any failure `Finish` is skipped. Where one fails that concerns all, nothing after it is done: without its
+reload systemd would start an old text, and say that all is well. A start that fails is none of these: the instance is
+what was asked for, and what becomes of it is for `health` to judge. Every action may be done again.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ VERBS = {do.StartUnit: "start", do.RestartUnit: "restart", do.StopUnit: "stop", 
 
 
 class Failure(Struct, frozen=True):
-    """One action that did not work. `instance` is None where it concerned all."""
+    """One action that did not work. `instance` is None where it concerned all; `disk`: it could not be written."""
 
     instance: InstanceId | None
     reason: str
+    disk: bool = False
 
 
 Recorded = do.Begin | do.Settle | do.Finish
@@ -80,24 +82,26 @@ class Executor:
             instance = None if isinstance(action, do.Reload | do.Finish) else action.instance
             if instance in broken or (broken and isinstance(action, do.Finish)):
                 continue
-            reason = await self._try(action, stop_seconds + JOB_SECONDS)
-            if reason:
-                failures.append(Failure(instance, reason))
-                if instance is not None and not isinstance(action, do.StartUnit | do.RestartUnit):
+            failure = await self._try(action, instance, stop_seconds + JOB_SECONDS)
+            if failure is not None:
+                failures.append(failure)
+                if instance is None:
+                    break
+                if not isinstance(action, do.StartUnit | do.RestartUnit):
                     broken.add(instance)
         return failures
 
-    async def _try(self, action: do.Action, seconds: float) -> str:
-        """Empty when it is done, else why not."""
-        try:
-            job = self._job(action, seconds)
-            if job is None:
+    async def _try(self, action: do.Action, instance: InstanceId | None, seconds: float) -> Failure | None:
+        """None when it is done."""
+        job = self._job(action, seconds)
+        if job is None:
+            try:
                 self._on_disk(action)
-                return ""
-            outcome = await job
-        except DiskError as error:
-            return str(error)
-        return "" if outcome.ok else _why(action, outcome)
+            except DiskError as error:
+                return Failure(instance, str(error), disk=True)
+            return None
+        outcome = await job
+        return None if outcome.ok else Failure(instance, _why(action, outcome))
 
     def _job(self, action: do.Action, seconds: float) -> Awaitable[Outcome] | None:
         """What is asked of systemd; None for what happens on disk."""

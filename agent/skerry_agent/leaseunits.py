@@ -60,6 +60,9 @@ def shared(length_ms: int) -> dict[str, str]:
                         # Fenced copies are down before the machine sleeps: no timer counts the time of sleep.
                         ("Conflicts", "sleep.target"),
                         ("Before", "sleep.target"),
+                        # At a shutdown fenced copies are down before the agent goes, so that it can say so. It opens
+                        # leases only after it has told systemd that it is ready: this never waits at a start.
+                        ("After", "skerry-agent.service"),
                     ),
                 ),
             )

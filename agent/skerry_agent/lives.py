@@ -1,7 +1,8 @@
 """Watches the instances that run: unit changes, checks and time become decisions of `health`, and those become calls.
 
-Edge around `health`; one Life per instance, each with one task that checks and waits. Must never restart or roll back
-by itself: `health` decides, `on_action` does.
+Edge around `health`. Each instance has one task, and all that concerns it happens there, one thing after another: a
+check that hangs or a restart that takes long delays its own instance alone. Without checks nothing polls. Must never
+restart or roll back by itself: `health` decides, `on_action` does.
 """
 
 from __future__ import annotations
@@ -10,19 +11,27 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msgspec import structs
 
 from skerry_protocol.ids import InstanceId
 
 from . import health
-from .checks import check
+from .checks import RUN, check
+from .ends import Ends, how_it_ended
 from .health import Life
 from .systemd import Outcome, Systemd, UnitChanged, UnitState
 from .target import Running
 
 log = logging.getLogger(__name__)
 
+RETRY_S = 5.0
+
 OnAction = Callable[[Running, health.Action], Awaitable[None]]
 OnState = Callable[[Running, Life], None]
+Result = tuple[Life, health.Action | None]
 
 
 def now_ms() -> int:
@@ -30,143 +39,160 @@ def now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
+@dataclass
+class Watch:
+    """One instance that is watched. `look`: its unit is to be looked at."""
+
+    running: Running
+    life: Life
+    ends: Ends = field(default_factory=Ends)
+    next_check: int = 0
+    look: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def waits_for_lease(self) -> bool:
+        """A fenced copy that may not run yet does not grow older, nor is it ill."""
+        life = self.life
+        never = life.active_since_ms is None and not life.was_healthy and life.exits == 0
+        return self.running.rendered.lease is not None and never
+
+
 class Lives:
     """Every instance that this node runs. `begin` and `end` follow what was switched to."""
 
-    def __init__(self, systemd: Systemd, on_action: OnAction, on_state: OnState) -> None:
+    def __init__(self, systemd: Systemd, on_action: OnAction, on_state: OnState, run: Path = RUN) -> None:
         self._systemd = systemd
         self._on_action = on_action
         self._on_state = on_state
-        self._running: dict[InstanceId, Running] = {}
-        self._lives: dict[InstanceId, Life] = {}
-        self._tasks: dict[InstanceId, asyncio.Task[None]] = {}
-        self._wake: dict[InstanceId, asyncio.Event] = {}
-        self._ended: dict[InstanceId, tuple[str, int]] = {}
+        self._run = run
+        self._watched: dict[InstanceId, Watch] = {}
+        self._by_unit: dict[str, Watch] = {}
 
     def life(self, instance: InstanceId) -> Life | None:
         """How it is."""
-        return self._lives.get(instance)
-
-    async def begin(self, running: Running, has_previous: bool, changed: bool) -> None:
-        """A new life: after a switch (`changed`), or because the agent has just started."""
-        self.end(running.instance.id)
-        name = running.instance.id
-        self._running[name] = running
-        self._lives[name] = health.began(health.rules_for(running.entry.app, has_previous, changed), now_ms(), changed)
-        self._wake[name] = asyncio.Event()
-        self._on_state(running, self._lives[name])
-        await self.refresh(running)
-        self._tasks[name] = asyncio.create_task(self._live(running))
-
-    def end(self, instance: InstanceId) -> None:
-        """It is gone, or begins anew."""
-        task = self._tasks.pop(instance, None)
-        if task is not None and task is not asyncio.current_task():
-            task.cancel()
-        for table in (self._running, self._lives, self._wake, self._ended):
-            table.pop(instance, None)
+        watch = self._watched.get(instance)
+        return watch.life if watch is not None else None
 
     def known(self) -> frozenset[InstanceId]:
         """Those that are watched."""
-        return frozenset(self._running)
+        return frozenset(self._watched)
+
+    def begin(self, running: Running, has_previous: bool, changed: bool) -> None:
+        """A new life: after a switch (`changed`), or because the agent has just started."""
+        self.end(running.instance.id)
+        rules = health.rules_for(running.entry.app, has_previous, changed)
+        watch = Watch(running, health.began(rules, now_ms(), changed))
+        self._watched[running.instance.id] = self._by_unit[running.rendered.starts] = watch
+        self._on_state(running, watch.life)
+        watch.look.set()
+        watch.task = asyncio.create_task(self._live(watch))
+
+    def end(self, instance: InstanceId) -> None:
+        """It is gone, or begins anew."""
+        watch = self._watched.pop(instance, None)
+        if watch is None:
+            return
+        if self._by_unit.get(watch.running.rendered.starts) is watch:
+            del self._by_unit[watch.running.rendered.starts]
+        if watch.task is not None:
+            watch.task.cancel()
 
     async def close(self) -> None:
         """End all."""
-        tasks = list(self._tasks.values())
-        for name in list(self._running):
+        tasks = [watch.task for watch in self._watched.values() if watch.task is not None]
+        for name in tuple(self._watched):
             self.end(name)
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def refresh_all(self) -> None:
-        """Signals may have been missed: look at every unit."""
-        for running in list(self._running.values()):
-            await self.refresh(running)
+    def look_at_all(self) -> None:
+        """Signals may have been missed."""
+        for watch in self._watched.values():
+            watch.look.set()
 
-    async def refresh(self, running: Running) -> None:
-        """Look at its unit."""
-        shown = await self._systemd.show([running.rendered.starts])
-        if not isinstance(shown, Outcome):
-            await self._seen(running, shown[0])
+    def changed(self, change: UnitChanged) -> None:
+        """systemd says that a unit changed. What it is now is looked up, so a burst of changes costs one look."""
+        watch = self._by_unit.get(change.name)
+        if watch is not None:
+            watch.look.set()
 
-    async def changed(self, change: UnitChanged) -> None:
-        """systemd says that a unit changed."""
-        for running in list(self._running.values()):
-            if running.rendered.starts == change.name:
-                await self.refresh(running)
-
-    async def _seen(self, running: Running, unit: UnitState) -> None:
-        life = self._lives.get(running.instance.id)
-        if life is None:
-            return
-        result = self._heard(running.instance.id, life, unit)
-        if result is not None:
-            await self._take(running, result)
-            if (wake := self._wake.get(running.instance.id)) is not None:
-                wake.set()
-
-    def _heard(self, name: InstanceId, life: Life, unit: UnitState) -> tuple[Life, health.Action | None] | None:
-        """What the unit's state means; None where it says nothing new."""
-        if unit.active == "active":
-            if life.active_since_ms is not None:
-                return None
-            return health.unit_active(life, min(now_ms(), unit.entered_us // 1000 or now_ms()))
-        if unit.active == "failed" or unit.sub == "auto-restart":
-            ended = (unit.invocation, unit.restarts)
-            if self._ended.get(name) == ended:
-                return None  # this end was counted
-            self._ended[name] = ended
-            return health.unit_down(life, now_ms(), exited=True, reason=how_it_ended(unit))
-        if life.active_since_ms is not None and unit.active == "inactive":
-            return health.unit_down(life, now_ms(), exited=False, reason="it was stopped")
-        return None
-
-    async def _take(self, running: Running, result: tuple[Life, health.Action | None]) -> None:
-        life, action = result
-        name = running.instance.id
-        if self._running.get(name) is not running:
-            return
-        self._lives[name] = life
-        self._on_state(running, life)
-        if action is not None:
-            await self._on_action(running, action)
-
-    async def _live(self, running: Running) -> None:
-        """Checks and ticks, until the life ends. One at a time: a check that hangs delays only its own instance."""
-        app, name = running.entry.app, running.instance.id
-        next_check = now_ms() if app.health else None
-        while (life := self._lives.get(name)) is not None:
-            await self._until(name, life, next_check)
-            if app.health is not None and next_check is not None and now_ms() >= next_check:
-                next_check = now_ms() + app.health.every_ms
-                await self._check(running)
+    async def _live(self, watch: Watch) -> None:
+        while True:
+            try:
+                await self._turn(watch)
+            except OSError as error:
+                log.warning("%s (tried again)", error)
+            except Exception:
+                log.exception("cannot look after %s (tried again)", watch.running.instance.id)
             else:
-                await self._take(running, health.ticked(self._lives[name], now_ms()))
+                continue
+            watch.look.set()
+            await asyncio.sleep(RETRY_S)
 
-    async def _until(self, name: InstanceId, life: Life, next_check: int | None) -> None:
-        """Wait for the next moment that matters, or for a change."""
-        moments = [moment for moment in (next_check, health.next_tick_ms(life)) if moment is not None]
-        seconds = max(0.0, (min(moments) - now_ms()) / 1000) if moments else None
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake[name].wait()
-        except TimeoutError:
-            pass
+    async def _turn(self, watch: Watch) -> None:
+        """The next thing that matters: a change, a check, or a moment."""
+        app = watch.running.entry.app
+        checked = app.health is not None and watch.life.active_since_ms is not None  # what is down is not asked
+        tick = None if watch.waits_for_lease else health.next_tick_ms(watch.life)
+        if await _changed(watch.look, *([watch.next_check] if checked else []), *([] if tick is None else [tick])):
+            await self._look(watch)
+        elif checked and app.health is not None and now_ms() >= watch.next_check:
+            watch.next_check = now_ms() + app.health.every_ms
+            await self._check(watch)
         else:
-            self._wake[name].clear()
+            await self._take(watch, health.ticked(watch.life, now_ms()))
 
-    async def _check(self, running: Running) -> None:
-        life = self._lives[running.instance.id]
-        if running.entry.app.health is None or life.active_since_ms is None:
-            return  # what is not up is not asked; that it is down was seen
-        result = await check(self._systemd, running)
-        life = self._lives.get(running.instance.id, life)
-        await self._take(running, health.checked(life, now_ms(), result.ok, result.reason))
+    async def _look(self, watch: Watch) -> None:
+        watch.look.clear()
+        shown = await self._systemd.show([watch.running.rendered.starts])
+        if isinstance(shown, Outcome):
+            return  # a Resync comes with the next connection
+        unit = shown[0]
+        before = watch.ends
+        watch.ends, more = before.seen(unit)
+        for _ in range(more):
+            await self._take(watch, health.unit_down(watch.life, now_ms(), exited=True, reason=how_it_ended(unit)))
+        fresh = watch.life.active_since_ms is None or unit.invocation != before.invocation
+        if unit.active == "active" and fresh:
+            await self._came_up(watch, unit)
+        elif unit.active == "inactive" and watch.life.active_since_ms is not None:
+            reason = "it was stopped"
+            await self._take(watch, health.unit_down(watch.life, now_ms(), exited=False, reason=reason))
+
+    async def _came_up(self, watch: Watch, unit: UnitState) -> None:
+        now = now_ms()
+        if watch.waits_for_lease:
+            watch.life = structs.replace(watch.life, since_ms=now)
+        watch.next_check = now
+        await self._take(watch, health.unit_active(watch.life, min(now, unit.entered_us // 1000 or now)))
+
+    async def _check(self, watch: Watch) -> None:
+        result = await check(self._systemd, watch.running, self._run)
+        if watch.look.is_set():
+            run = watch.ends.invocation
+            await self._look(watch)
+            if watch.ends.invocation != run or watch.life.active_since_ms is None:
+                return  # it was about a process that is gone
+        await self._take(watch, health.checked(watch.life, now_ms(), result.ok, result.reason))
+
+    async def _take(self, watch: Watch, result: Result) -> None:
+        state, (watch.life, action) = watch.life.state, result
+        self._on_state(watch.running, watch.life)
+        if action is None:
+            return
+        try:
+            await self._on_action(watch.running, action)
+        except Exception:
+            watch.life = structs.replace(watch.life, state=state)  # so that it is decided once more
+            raise
 
 
-def how_it_ended(unit: UnitState) -> str:
-    """systemd's word on the last run, for people."""
-    if unit.exit_code == 1:
-        return f"exit status {unit.exit_status}"
-    if unit.exit_code in {2, 3}:
-        return f"killed by signal {unit.exit_status}"
-    return unit.result or "it ended"
+async def _changed(event: asyncio.Event, *moments: int) -> bool:
+    """Waits for the event or the earliest moment (now_ms), whichever is first. Whether it was the event."""
+    seconds = max(0.0, (min(moments) - now_ms()) / 1000) if moments else None
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -23,7 +23,7 @@ from . import overrides as words
 from . import policy as policies
 from .accept import Alarm, Decision, Held, Refuse, Repeat, Take, decide
 from .actions import Begin, Settle
-from .disk import Damaged, Kept, StateDir
+from .disk import APPLIED, Damaged, Kept, StateDir
 from .executor import Executor, Failure, Recorded, observe
 from .identity import Identity
 from .overrides import NotPossible
@@ -40,6 +40,11 @@ SEEN_RECORD = "delegation"
 T = TypeVar("T", bound=Struct)
 
 
+def damaged(record: str) -> str:
+    """The condition that says so of a record."""
+    return f"damaged-{record}"
+
+
 class Words(Struct, frozen=True, omit_defaults=True):
     """The record of this node's overrides."""
 
@@ -53,10 +58,13 @@ class Revisions(Struct, frozen=True, omit_defaults=True):
 
 
 class Seen(Struct, frozen=True, omit_defaults=True):
-    """The record of the newest delegation seen, and whether a hub did not know what this node holds."""
+    """The record of the newest delegation seen, and what was held when a hub did not know it.
+
+    The node is diverged while it still holds that; so accepting something else ends it by the same write.
+    """
 
     delegation: Delegation | None = None
-    diverged: bool = False
+    diverged: Issued | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,8 @@ class Places:
     state: Path = Path("/var/lib/skerry")
     units: Path = Path("/etc/systemd/system")
     policy: Path = Path(policies.WHERE)
+    run: Path = Path("/run/skerry")
+    run_units: Path = Path("/run/systemd/system")
 
     @property
     def rendering(self) -> Paths:
@@ -99,6 +109,8 @@ class Node:
         self.refusal: str | None = None
         self.conditions: dict[str, str] = {}
         self._seen = Seen()
+        self._words = Words()  # as they are on disk
+        self._trouble: dict[str, str] = {}
         self._files = UnitFiles(places.rendering)
         self._executor = Executor(systemd, self._files, self._settled)
         self._target: Target | None = None
@@ -112,27 +124,53 @@ class Node:
         if isinstance(applied, State):
             self.applied = applied
         elif isinstance(applied, Damaged):
-            self.conditions["damaged-applied"] = applied.text
-        self.overrides = self._record(OVERRIDES_RECORD, Words).overrides
+            self.conditions[damaged(APPLIED)] = applied.text
         self.kept = dict(self._record(REVISIONS_RECORD, Revisions).kept)
         self._seen = self._record(SEEN_RECORD, Seen)
-        self.accepted = self.applied.issued  # what is known where the accepted one cannot be read
-        kept = self.disk.accepted()
-        if isinstance(kept, Kept):
-            self.accepted, self.assignment = kept.issued, kept.assignment
-        elif isinstance(kept, Damaged):
+        self._read_accepted()
+        self._words = self._record(OVERRIDES_RECORD, Words)
+        self.overrides = self._words.overrides
+        if self.assignment is not None:  # a crash may have come between an assignment and the end of a word
+            self.overrides = words.still_hold(self.overrides, self.assignment)
+
+    def _read_accepted(self) -> None:
+        """Where its bytes are damaged its name still says what is too old to be taken."""
+        kept, pair = self.disk.accepted(), self.disk.accepted_pair()
+        if isinstance(kept, Damaged):
             self.conditions["damaged"] = kept.text
+        known = [one for one in (pair, self.applied.issued) if isinstance(one, Issued)]
+        self.accepted = max(known, key=lambda one: one.version, default=None)
+        if isinstance(kept, Kept) and kept.issued == self.accepted:
+            self.assignment = kept.assignment
 
     def _record(self, name: str, kind: type[T]) -> T:
         found = self.disk.saved(name, kind)
         if isinstance(found, Damaged):
-            self.conditions[f"damaged-{name}"] = found.text
+            self.conditions[damaged(name)] = found.text
         return kind() if found is None or isinstance(found, Damaged) else found
+
+    def _save(self, name: str, record: Struct) -> None:
+        """Raises DiskError. What is written anew is damaged no more."""
+        self.disk.save(name, record)
+        self.conditions.pop(damaged(name), None)
+
+    def writing(self, what: str, trouble: str | None) -> None:
+        """Whether `what` could be kept on disk. The condition `disk` is there while anything can't be."""
+        if trouble is None:
+            self._trouble.pop(what, None)
+        else:
+            self._trouble[what] = trouble
+        self.conditions.pop("disk", None)
+        if self._trouble:
+            self.conditions["disk"] = "; ".join(dict.fromkeys(self._trouble.values()))
 
     # An assignment is offered
 
     def offer(self, envelope: bytes) -> Decision:
-        """Judge the bytes of an Envelope, and keep it where it is taken."""
+        """Judge the bytes of an Envelope, and keep it where it is taken. Raises DiskError where that can't be done.
+
+        The assignment's own write is what counts: after a DiskError `accepted` says whether that was done.
+        """
         decision = decide(self._held(), envelope)
         self._remember(decision)
         match decision:
@@ -156,19 +194,16 @@ class Node:
             delegation=self._seen.delegation,
             accepted=self.accepted,
             instances=frozenset(instance.id for instance in running),
-            diverged=self._seen.diverged,
+            diverged=self._seen.diverged is not None and self._seen.diverged == self.accepted,
         )
 
     def _remember(self, decision: Decision) -> None:
-        delegation = decision.delegation or self._seen.delegation
         diverged = self._seen.diverged
-        if isinstance(decision, Take):
-            diverged = False
-        elif isinstance(decision, Refuse) and decision.diverged:
-            diverged = True
-        seen = Seen(delegation, diverged)
+        if isinstance(decision, Refuse) and decision.diverged:
+            diverged = self.accepted
+        seen = Seen(decision.delegation or self._seen.delegation, diverged)
         if seen != self._seen:
-            self.disk.save(SEEN_RECORD, seen)
+            self._save(SEEN_RECORD, seen)
             self._seen = seen
 
     def _take(self, decision: Take, envelope: bytes) -> None:
@@ -184,6 +219,17 @@ class Node:
         if isinstance(kept, Kept):
             self.assignment, self.refusal = kept.assignment, None
             self.conditions.pop("damaged", None)
+
+    def assigned(self, name: InstanceId) -> Instance | None:
+        """The instance as it is assigned now."""
+        every = self.assignment.instances if self.assignment else ()
+        return next((one for one in every if one.id == name), None)
+
+    def fenced_units(self) -> frozenset[str]:
+        """Every service that may live here under a lease."""
+        applied = self.applied
+        every = [one.rendered for name in applied.names() for one in applied.of(name)]
+        return frozenset(one.service for one in every if one.lease is not None)
 
     # The node's own word
 
@@ -204,9 +250,10 @@ class Node:
         return gone
 
     def _put_overrides(self, new: tuple[Override, ...]) -> None:
-        if new != self.overrides:
-            self.disk.save(OVERRIDES_RECORD, Words(new))
-            self.overrides = new
+        if Words(new) != self._words:
+            self._save(OVERRIDES_RECORD, Words(new))
+            self._words = Words(new)
+        self.overrides = new
 
     # The units are switched
 
@@ -226,7 +273,10 @@ class Node:
 
     def artifacts(self) -> frozenset[str]:
         """The digests of the artifacts that are unpacked here."""
-        return frozenset(path.name for path in (self.places.state / "artifacts").iterdir() if path.is_dir())
+        try:
+            return frozenset(path.name for path in (self.places.state / "artifacts").iterdir() if path.is_dir())
+        except OSError:
+            return frozenset()  # what can't be seen is brought anew
 
     def target(self) -> Target | None:
         """What is to run here now; None without a readable assignment."""
@@ -248,6 +298,7 @@ class Node:
         made = plan(self.applied, target, observed, self.artifacts())
         self._target, self._changed = target, set()
         failures = await self._executor.run(made.actions, self._longest_stop_s())
+        self.writing("switch", next((one.reason for one in failures if one.disk), None))
         return Switched(made, target, tuple(failures), frozenset(self._changed))
 
     async def restore(self) -> list[Failure] | Outcome:
@@ -271,13 +322,13 @@ class Node:
         else:
             state = finish(self.applied, action.issued)
         if state != self.applied:
-            self.disk.apply(state)
+            self._save(APPLIED, state)
             self.applied = state
 
     def _keep(self, state: State) -> None:
         kept = keep(self.kept, state)
         if kept != self.kept:
-            self.disk.save(REVISIONS_RECORD, Revisions(kept))
+            self._save(REVISIONS_RECORD, Revisions(kept))
             self.kept = kept
 
     def collect(self) -> list[str]:

@@ -1,7 +1,7 @@
 """What the node tells its hub beside beats: steps and events, kept on disk until the transport has taken them.
 
 Edge around `steps` and `outbox`. Order that matters: the outbox with its new numbers is on disk before a batch is sent,
-so that a number is never given twice. A disk that cannot be written stops reports, never the work.
+so that a number is never given twice. A disk that cannot be written holds reports back until it can; it never stops work.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct, field
 
@@ -30,6 +30,14 @@ GATHER_S = 0.05  # changes come in bursts: one write and one message for all of 
 RETRY_S = 5.0
 
 
+# What could or could not be kept, and why not (see Node.writing).
+Writing = Callable[[str, str | None], None]
+
+
+def _unheard(_what: str, _trouble: str | None) -> None:
+    """For whoever does not care."""
+
+
 class Told(Struct, frozen=True, omit_defaults=True):
     """The record on disk."""
 
@@ -45,13 +53,15 @@ def now_ms() -> int:
 class Reporter:
     """Takes steps and events at any time; `run` sends them."""
 
-    def __init__(self, disk: StateDir) -> None:
+    def __init__(self, disk: StateDir, writing: Writing = _unheard) -> None:
         self._disk = disk
+        self._writing = writing
         self._dirty = asyncio.Event()
         self.trouble: str | None = None
         found = disk.saved(RECORD, Told)
-        # A new outbox has a new id: the hub counts its numbers apart from those of a lost one.
-        self._told = found if isinstance(found, Told) else Told(Outbox(secrets.token_hex(8)))
+        # A new outbox has a new id: the hub counts its numbers apart from those of a lost one. Steps have no such id, so
+        # a new book begins above every number that a lost one may have given.
+        self._told = found if isinstance(found, Told) else Told(Outbox(secrets.token_hex(8)), Book(now_ms()))
         if isinstance(found, Damaged):
             self.event("outbox-damaged", f"{found.text}: what was not reported yet is lost")
 
@@ -84,17 +94,28 @@ class Reporter:
         """Every step that is known."""
         return tuple(step for of_one in self._told.book.steps.values() for step in of_one.values())
 
+    def retell(self) -> None:
+        """The hub lost what it was told: every known step is sent again, as it is."""
+        box = self._told.box
+        for step in self.newest():
+            box = outbox.add_step(box, step)
+        self._set(Told(box, self._told.book))
+
     def _set(self, told: Told) -> None:
         self._told = told
         self._dirty.set()
 
     def save(self) -> None:
-        """Put it on disk. A failure is noted in `trouble` and tried again with the next change."""
+        """Put it on disk. A failure is noted in `trouble`; `run` tries again."""
         try:
             self._disk.save(RECORD, self._told)
             self.trouble = None
         except DiskError as error:
             self.trouble = f"cannot keep reports: {error}"
+        self._writing("reports", self.trouble)
+
+    def _again(self) -> None:
+        asyncio.get_running_loop().call_later(RETRY_S, self._dirty.set)
 
     async def run(self, bus: NodeBus) -> None:
         """Saves and sends until cancelled."""
@@ -103,7 +124,9 @@ class Reporter:
             await asyncio.sleep(GATHER_S)
             self._dirty.clear()
             self.save()
-            if bus.connected.is_set():
+            if self.trouble is not None:
+                self._again()
+            elif bus.connected.is_set():
                 await self._send_all(bus)
 
     def wake(self) -> None:
@@ -117,11 +140,13 @@ class Reporter:
                 return
             self._told = Told(box, self._told.book)
             self.save()
+            if self.trouble is not None:
+                break  # the numbers are not on disk: after a crash others would get them
             try:
                 await bus.report(batch)
             except BusError as error:
                 log.info("%s", error)
-                asyncio.get_running_loop().call_later(RETRY_S, self._dirty.set)
-                return
+                break
             self._told = Told(outbox.acknowledged(self._told.box, batch), self._told.book)
             self.save()
+        self._again()

@@ -9,7 +9,7 @@ import logging
 import sys
 from pathlib import Path
 
-from .daemon import Agent
+from .daemon import Agent, until_signal
 from .disk import STATE, DiskError, StateDir
 from .identity import Identity, IdentityError, load
 from .node import Places
@@ -33,7 +33,9 @@ def run(state: Path = STATE) -> int:
             print("skerry-agent: this machine has not joined a mesh ('skerry-agent join TOKEN')", file=sys.stderr)
             return EXIT_CONFIG
         with StateDir(state).locked():
-            asyncio.run(_run(Places(state), identity))
+            # Never closed: that would wait for threads of downloads, which may sit in a slow read. `cli` leaves without
+            # them; what they write is as good after that as after a power cut.
+            asyncio.Runner().run(_run(Places(state), identity))
     except (DiskError, IdentityError) as error:
         print(f"skerry-agent: {error}", file=sys.stderr)
         return 1
@@ -44,7 +46,7 @@ async def _run(places: Places, identity: Identity) -> None:
     systemd = DbusSystemd()
     systemd.open()
     try:
-        await Agent(places, identity, systemd).run()
+        await until_signal(Agent(places, identity, systemd))
     finally:
         systemd.close()
 

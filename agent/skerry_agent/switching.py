@@ -42,6 +42,7 @@ class Switching:
         self._after = after
         self._due = asyncio.Event()
         self._failed: dict[InstanceId | None, str] = {}
+        self._stuck: dict[InstanceId, tuple[StepState, str]] = {}
 
     def due(self) -> None:
         """Something changed: look again."""
@@ -53,7 +54,12 @@ class Switching:
         while True:
             await self._due.wait()
             self._due.clear()
-            if await self.once():
+            try:
+                done = await self.once()
+            except Exception:
+                self._due.set()  # whoever begins this loop again goes on here
+                raise
+            if done:
                 pause = RETRY_LEAST_S
             else:
                 asyncio.get_running_loop().call_later(pause, self._due.set)
@@ -68,19 +74,20 @@ class Switching:
         self._node.conditions.pop("systemd", None)
         self._downloads.want(result.plan.fetches)
         self._say(result)
-        await self._follow(result)
+        self._follow(result)
         await self._after()
         self._clear_away()
         return not result.failures
 
-    async def _follow(self, result: Switched) -> None:
+    def _follow(self, result: Switched) -> None:
         """The lives of what runs: new where it changed, first seen where the agent is new, over where it is gone."""
         for name in self._lives.known() - set(self._node.applied.instances):
             self._lives.end(name)
         for name, running in self._node.applied.instances.items():
             if name in result.changed or name not in self._lives.known():
-                has_previous = len(self._node.kept.get(name, ())) > 1
-                await self._lives.begin(running, has_previous, changed=name in result.changed)
+                # What runs by an override is what was gone back to: there is nowhere further.
+                has_previous = len(self._node.kept.get(name, ())) > 1 and _as_assigned(running)
+                self._lives.begin(running, has_previous, changed=name in result.changed)
 
     def _say(self, result: Switched) -> None:
         if self._node.assignment is None:
@@ -88,6 +95,8 @@ class Switching:
         self._reporter.keep_only(instance.id for instance in self._node.assignment.instances)
         waiting = {one.instance: one for one in result.plan.waiting}
         failed = {one.instance: one.reason for one in result.failures}
+        self._stuck = {one.instance: (one.state, one.reason) for one in result.plan.waiting if one.step is StepName.STARTED}
+        self._stuck |= {name: (StepState.FAILED, reason) for name, reason in failed.items() if name is not None}
         for instance in self._node.assignment.instances:
             if (stuck := waiting.get(instance.id)) is not None:
                 self._reach(instance, stuck.step, stuck.state, stuck.reason)
@@ -133,7 +142,7 @@ class Switching:
 
     def lived(self, running: Running, life: Life) -> None:
         """An instance's health: the last two steps."""
-        if running.instance.revision != running.entry.revision:
+        if not _as_assigned(running):
             return self._held_back(running, life)
         up = life.active_since_ms is not None
         if life.state is health.State.HEALTHY:
@@ -142,6 +151,8 @@ class Switching:
             return None
         if up:
             self.step(running.instance, StepName.STARTED, StepState.DONE)
+        elif (stuck := self._stuck.get(running.instance.id)) is not None:
+            self.step(running.instance, StepName.STARTED, *stuck)  # why it may not start says more than that it is down
         elif running.rendered.lease is not None and not life.reason:
             self.step(running.instance, StepName.STARTED, StepState.WAITING, "it waits for a lease from its hub")
         else:
@@ -159,6 +170,8 @@ class Switching:
             reason = f"{reason}, by {word.by}: {word.reason}"
         if life.active_since_ms is None:
             reason = f"{reason}; it is not up: {life.reason or 'starting'}"
+        # Both: what the refused revision did before must not be what `why` shows first.
+        self.step(running.instance, StepName.STARTED, StepState.HELD, reason)
         self.step(running.instance, StepName.HEALTHY, StepState.HELD, reason)
 
     def _clear_away(self) -> None:
@@ -166,3 +179,8 @@ class Switching:
             self._node.collect()
         except OSError as error:
             log.info("%s", error)
+
+
+def _as_assigned(running: Running) -> bool:
+    """Whether what runs is what was asked for, and not what an override put in its place."""
+    return running.instance.revision == running.entry.revision

@@ -67,6 +67,7 @@ async def _mark(new: Path, backup: Path, expected: tuple[str, str] | None) -> No
                 )
             hand = tx.as_owner(Owner.RESUME)
             await rows.put_mesh(hand, msgspec.structs.replace(mesh, restored=True))
+            await rows.forget_steps(tx.as_owner(Owner.INTAKE))  # the nodes are asked for them once more
             await note(hand, Happened("restored", f"the store was put back from {backup.name}"))
     finally:
         await store.close()

@@ -24,6 +24,7 @@ class NodeTerms:
     `issued`: the assignments that it may run, the applied one and all after it (`claims.may_run`). `lost_after_ms`: of
     all its ha copies. `fenced`: names of its copies that no other may double. `own_machine`: the hub runs on it.
     `alive`: False for a node that an operator declared dead or that waits for approval; those are never asked.
+    `retell`: it applied copies of which no step is stored.
     """
 
     node: NodeId
@@ -34,6 +35,7 @@ class NodeTerms:
     fenced: tuple[str, ...] = ()
     own_machine: bool = False
     alive: bool = True
+    retell: bool = False
 
 
 @dataclass(frozen=True)

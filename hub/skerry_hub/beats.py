@@ -95,6 +95,13 @@ class Beats:
         """Nodes that are declared lost for some length."""
         return frozenset(self._silence.silent)
 
+    def machines(self, node: NodeId) -> tuple[str, ...]:
+        """The boots of two machines with one identity, until an operator named one; else nothing."""
+        boot, row = self._boots.get(node), self._stored.get(node)
+        if boot is not None:
+            return tuple(sorted(boot.old | ({boot.boot} if boot.boot else set()))) if boot.clone else ()
+        return row.heard if row is not None and row.clone else ()
+
     @property
     def storm(self) -> bool:
         """Whether the storm brake holds now."""
@@ -177,6 +184,7 @@ class Beats:
             grants=tuple(sorted(lengths)),
             newest=None if ahead else terms.newest,
             trouble=trouble or (AHEAD if ahead else None),
+            retell=terms.retell and heard.trouble is None,
         )
         return [*actions, Reply(node, reply)]
 

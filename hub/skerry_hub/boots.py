@@ -18,6 +18,7 @@ from skerry_protocol.messages import Beat
 from .beat_events import Action, ReportClone, StoreBoot
 from .model import BootRow
 
+HEARD_MAX = 20  # kept for people to choose from; a machine may reboot as often as it likes
 TWO_MACHINES = "two machines, one identity: no leases for either until an operator names one"
 RULED_OUT = "an operator ruled this machine out: another one has its identity (join it anew)"
 
@@ -41,14 +42,15 @@ class Boot:
     def of(cls, row: BootRow, waits: dict[int, float] | None) -> Boot:
         """As it was stored; `waits` where the row is not settled."""
         made = cls(row.node, row.boot, row.stopped, row.clone, frozenset(row.banned), stored=row)
+        made.old = frozenset(row.heard)
         made.waits = None if row.settled else waits
         return made
 
     def row(self) -> BootRow:
         settled = self.waits is None
-        return BootRow(
-            self.node, self.boot or "", settled, self.stopped, tuple(sorted(self.banned)), self.clone
-        )
+        heard = tuple(sorted(self.old))[:HEARD_MAX] if self.clone else ()
+        banned = tuple(sorted(self.banned))
+        return BootRow(self.node, self.boot or "", settled, self.stopped, banned, self.clone, heard)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from skerry_protocol.ids import AppName, InstanceId, MeshName, Region
 from skerry_protocol.messages import AppRevision, Assignment, Instance, Issued, Version
 
 from .claims import lease_of
-from .model import AppRow, AssignmentRow, ClaimRow, ClaimState, Fact, Mesh, NodeRow, Placement
+from .confirming import confirmed, unconfirmed, withheld_text
+from .model import AppRow, AssignmentRow, ClaimRow, ClaimState, Fact, Mesh, NodeRow, Placement, Word
 
 Revisions = Mapping[tuple[AppName, int], AppRow]
 CONFIRM_FROM = 3
@@ -25,10 +26,16 @@ CONFIRM_FROM = 3
 
 @dataclass(frozen=True)
 class Withheld:
-    """No assignment is made although there would be something new, and why."""
+    """No assignment is made although there would be something new, and why. `then`: what to do about it."""
 
     reason: str
     needs_confirmation: bool = False
+    then: str = ""
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return f"{self.reason} ({self.then})" if self.then else self.reason
 
 
 def content_key(assignment: Assignment) -> str:
@@ -50,13 +57,14 @@ def compile_node(
     confirmed_by: str | None = None,
     overwrites: bytes | None = None,
     holds: Iterable[InstanceId] = (),
+    words: Mapping[InstanceId, Word] | None = None,
 ) -> Assignment | Withheld | None:
     """The node's next assignment; None where its newest one says the same; Withheld where it may not be made.
 
     `placements` and `claims` may hold other nodes' rows too. `issued`: the assignment that the node accepted and all
     issued after it, in any order (all of them for a node that accepted none). `confirmed_by`: the operator who
     confirmed that most copies vanish. `overwrites` (a digest, by resume) ends a divergence; `holds` is what the
-    diverged node says it has.
+    diverged node says it has. `words`: by whose word copies ended; where all that vanish did, that is the confirmation.
     """
     rows = sorted(issued, key=lambda row: row.issued.version)
     instances = _instances(node, placements, claims, apps)
@@ -64,9 +72,8 @@ def compile_node(
     if known is None:
         assert fact is not None
         if fact.accepted is None or overwrites != fact.accepted.digest:
-            return Withheld(
-                f"node {node.name} holds an assignment that this hub does not know (skerry hub resume)"
-            )
+            text = f"node {node.name} holds an assignment that this hub does not know"
+            return Withheld(text, then="'skerry hub resume' shows it")
         known = [*rows]
     draft = Assignment(
         mesh=MeshName(mesh.mesh),
@@ -86,9 +93,11 @@ def compile_node(
     many = most_vanish(known, instances)
     if many is None:
         return draft
+    confirmed_by = confirmed_by or confirmed(draft.removed, words or {})
     if confirmed_by is None:
-        text = f"{many[0]} of {many[1]} copies on node {node.name} would be removed: an operator must confirm that"
-        return Withheld(text, needs_confirmation=True)
+        text = withheld_text(node.name, *many, unconfirmed(draft.removed, words or {}))
+        then = f"nothing new is sent to it: look, then 'skerry node confirm {node.name}'"
+        return Withheld(text, needs_confirmation=True, then=then)
     return msgspec.structs.replace(draft, confirmed_by=confirmed_by)
 
 

@@ -15,8 +15,9 @@ import msgspec
 from skerry_protocol.app import Availability, OnReturn
 from skerry_protocol.ids import InstanceId, NodeId
 
+from .confirming import change_word, node_word, policy_word
 from .fits import may_leave_data, place_key, shut_out, turned_away
-from .model import AppRow, NodeRow, NodeState, Placement, Waiting
+from .model import AppRow, NodeRow, NodeState, Placement, Waiting, Word
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Situation:
 
 @dataclass(frozen=True)
 class Need:
-    """A copy to place. `leaves` ends when a node is found; `only` is the one node it is for."""
+    """A copy to place. `leaves` ends when a node is found, by `word`; `only` is the one node it is for."""
 
     row: AppRow
     number: int
@@ -48,6 +49,7 @@ class Need:
     home: NodeId | None = None
     only: NodeId | None = None
     must_be_fresh: bool = True
+    word: Word | None = None
 
 
 @dataclass
@@ -65,7 +67,8 @@ class Copies:
         """`placements` are all of this app, sorted by number and instance."""
         app = self.row.app
         if app is None:
-            self.ended += [(placement, "the app was removed") for placement in placements]
+            for placement in placements:
+                self._end(placement, "the app was removed", change_word(self.row))
             return
         staying = self._allowed(placements)
         if app.per_node:
@@ -74,8 +77,8 @@ class Copies:
             self._numbered(staying)
         self.kept = [self._moved_on(placement) for placement in self.kept]
 
-    def _end(self, placement: Placement, reason: str) -> None:
-        self.ended.append((placement, reason))
+    def _end(self, placement: Placement, reason: str, word: Word | None = None) -> None:
+        self.ended.append((msgspec.structs.replace(placement, word=word), reason))
 
     def _node(self, placement: Placement) -> NodeRow:
         return self.situation.nodes[placement.node]
@@ -96,8 +99,14 @@ class Copies:
             if reason is None:
                 staying.append(placement)
             else:
-                self._end(placement, reason)
+                self._end(placement, reason, self._word_on(placement))
         return staying
+
+    def _word_on(self, placement: Placement) -> Word | None:
+        """By whose word a copy may not be where it is: the node's, else that of a confirmed change."""
+        node = self.situation.nodes.get(placement.node)
+        dead = node is not None and node.state is NodeState.DEAD
+        return node_word(node) if node is not None and dead else change_word(self.row)
 
     def _forbidden(self, placement: Placement) -> str | None:
         app, node = self.row.app, self.situation.nodes.get(placement.node)
@@ -135,7 +144,7 @@ class Copies:
             if placement.node in taken:
                 self._end(placement, "one copy for each node is enough")
             elif node.state is NodeState.DRAINING and may_leave_data(app, node):
-                self._end(placement, f"node {node.name} is drained")
+                self._end(placement, f"node {node.name} is drained", node_word(node))
             else:
                 taken.add(placement.node)
                 self.kept.append(placement)
@@ -191,13 +200,16 @@ class Copies:
         if self._draining(placement):
             if may_leave_data(app, node):
                 reason = f"node {node.name} is drained"
-                self.needs.append(Need(self.row, placement.number, reason, avoid, leaves=placement))
+                word = node_word(node)
+                self.needs.append(Need(self.row, placement.number, reason, avoid, leaves=placement, word=word))
             else:
                 self._stays_with_data(placement)
         elif app.fenced and self._lost(placement) and not self.situation.restored:
             reason = f"node {node.name} has been silent for {_seconds(self._lost_after())}"
             home = (placement.home or placement.node) if self._keeps_original() else None
-            self.needs.append(Need(self.row, placement.number, reason, avoid, leaves=placement, home=home))
+            word = policy_word(self.row)
+            need = Need(self.row, placement.number, reason, avoid, leaves=placement, home=home, word=word)
+            self.needs.append(need)
         elif app.fenced and placement.home is not None and not self.situation.restored:
             self._maybe_home(placement, placement.home)
 
@@ -210,7 +222,8 @@ class Copies:
         if (home, self._lost_after()) in self.situation.back or home not in self.situation.applied_newest:
             return
         reason = f"back to node {node.name}, its original place"
-        self.needs.append(Need(self.row, placement.number, reason, leaves=placement, only=home))
+        word = policy_word(self.row)
+        self.needs.append(Need(self.row, placement.number, reason, leaves=placement, only=home, word=word))
 
     def _overlapping(self, number: int, group: list[Placement]) -> None:
         """Overlap allow: at least one copy that is not cut off; a cut-off one stays beside its replacement."""
@@ -225,7 +238,8 @@ class Copies:
                 if placement in keep:
                     self.kept.append(placement)
             elif self._draining(placement) and drained:
-                self._end(placement, f"node {self._node(placement).name} is drained")
+                node = self._node(placement)
+                self._end(placement, f"node {node.name} is drained", node_word(node))
             else:
                 self.kept.append(placement)
         if not standing:
@@ -241,7 +255,8 @@ class Copies:
         keep = []
         for placement in standing:
             if placement.revision < newest:
-                self._end(placement, "its revision is older than that of the copy that replaced it")
+                reason = "its revision is older than that of the copy that replaced it"
+                self._end(placement, reason, policy_word(self.row))
             else:
                 keep.append(placement)
         if len(keep) < 2:
@@ -257,7 +272,8 @@ class Copies:
             return keep
         for placement in keep:
             if placement is not stays:
-                self._end(placement, "the original is back" if original else "its replacement stays")
+                reason = "the original is back" if original else "its replacement stays"
+                self._end(placement, reason, policy_word(self.row))
         return [stays]
 
     def _lost_after(self) -> int:

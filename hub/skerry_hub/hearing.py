@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
 from sqlalchemy import select
 
-from skerry_protocol.ids import NodeId
-from skerry_protocol.messages import Beat, BeatReply, Issued
+from skerry_protocol.ids import InstanceId, NodeId
+from skerry_protocol.messages import Ask, AskPart, Beat, BeatReply, Issued
 
 from . import beat_events as ev
+from .ahead import DOUBT_S, Ahead
 from .beats import Beats
 from .bus import BusError, HubBus
 from .claims import may_run
 from .clock import monotonic_ms, now_ms
+from .identity import Identity
 from .intake import Intake
 from .journal import Happened, note
 from .loops import Moment, Outcome, State
-from .model import AssignmentRow, BootRow, Loss, NodeRow, NodeState
-from .resume import mark_ahead
+from .model import AssignmentRow, BootRow, Loss, NodeRow, NodeState, Placement
 from .store import Owner, Store, rows
 from .store import schema as s
 
@@ -45,7 +47,7 @@ def seconds() -> float:
 class Hearing:
     """See the module. `storm` is what the storm brake says, None while it does not hold."""
 
-    def __init__(self, store: Store, intake: Intake, term: int) -> None:
+    def __init__(self, store: Store, identity: Identity, intake: Intake, term: int) -> None:
         self.storm: str | None = None
         self.trouble: dict[NodeId, str] = {}
         self.last: dict[NodeId, Beat] = {}
@@ -60,6 +62,7 @@ class Hearing:
         self._kick: Callable[[], None] = lambda: None
         self._bus: HubBus | None = None
         self._forget: Forget | None = None
+        self._ahead = Ahead(store, identity, self._asked, lambda: self._kick())
 
     def connect(self, kick: Callable[[], None], bus: HubBus, forget: Forget) -> None:
         """Who runs the loops, who reaches the nodes, who forgets an ephemeral one."""
@@ -88,6 +91,7 @@ class Hearing:
             moment,
             fresh=self._beats.fresh(now),
             freed=self._beats.freed,
+            in_doubt=self._ahead.in_doubt(now),
             asked=self._beats.asked_in_vain(now)
             if self._bus is not None and self._bus.connected.is_set()
             else None,
@@ -126,6 +130,7 @@ class Hearing:
         actions = self._beats.handle(ev.BeatHeard(now_ms / 1000, node, beat))
         reply = next((one.reply for one in actions if isinstance(one, ev.Reply)), None)
         self._remember(node, beat, reply)
+        self._ahead.again(node, beat.accepted, now_ms / 1000)
         if new:
             self._kick()  # a copy may wait for a node that is there
         boots = [one.row for one in actions if isinstance(one, ev.StoreBoot)]
@@ -152,6 +157,10 @@ class Hearing:
     async def _heard(self, node: NodeId, beat: Beat) -> None:
         await self._intake.heard(node, beat)
 
+    def machines(self, node: NodeId) -> tuple[str, ...]:
+        """The boot ids of two machines with one identity; nothing where there is one machine."""
+        return self._beats.machines(node)
+
     def name_machine(self, node: NodeId, boot: str) -> None:
         """An operator's word on which of two machines is the node."""
         actions = self._beats.handle(ev.OperatorNamed(seconds(), node, boot))
@@ -163,9 +172,12 @@ class Hearing:
 
     async def run(self) -> None:
         """Ticks and does what is queued, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._ticks())
-            group.create_task(self._queue())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._ticks())
+                group.create_task(self._queue())
+        finally:
+            await self._ahead.close()
 
     async def _ticks(self) -> None:
         while True:
@@ -199,14 +211,24 @@ class Hearing:
                     text = f"two machines use the identity of {self._name(action.node)}: {action.reason}"
                     self._say("two-machines", text, action.node)
                 case ev.ReportAhead():
-                    self._ahead(action.node, action.issued)
+                    self._doubt(action.node, action.issued)
                 case ev.DeclareSilent() | ev.DeclareReturned() | ev.ForgetLoss():
                     self._todo.put_nowait(partial(self._loss, action))
                 case _:
                     pass
 
-    def _ahead(self, node: NodeId, issued: Issued) -> None:
-        self._todo.put_nowait(lambda: mark_ahead(self._store, node, issued, None))
+    async def _asked(self, node: NodeId, question: Ask) -> AsyncGenerator[AskPart, None]:
+        """A node's answer. Raises BusError."""
+        if self._bus is None:
+            raise BusError("cannot ask: there is no connection")
+        async with aclosing(self._bus.ask(node, question)) as parts:
+            async for part in parts:
+                yield part
+
+    def _doubt(self, node: NodeId, issued: Issued) -> None:
+        self._ahead.claimed(node, issued, seconds())
+        self._kick()
+        asyncio.get_running_loop().call_later(DOUBT_S, self._kick)
 
     def _storm(self, action: ev.ReportStorm) -> None:
         down = f"; down meanwhile: {', '.join(action.down)}" if action.down else ""
@@ -272,7 +294,29 @@ def terms_of(state: State, outcome: Outcome) -> dict[NodeId, ev.NodeTerms]:
         lost_after.setdefault(one.node, set()).add(row.app.ha.lost_after_ms)
         if row.app.fenced:
             fenced.setdefault(one.node, []).append(f"{one.app}-{one.number}")
-    return {node.id: _terms(node, state, new, lost_after, fenced) for node in state.nodes}
+    told = frozenset(row.step.instance for row in state.steps)
+    untold = untold_nodes(outcome.schedule.placements, told, state)
+    return {node.id: _terms(node, state, new, lost_after, fenced, node.id in untold) for node in state.nodes}
+
+
+def untold_nodes(
+    placements: Iterable[Placement], told: frozenset[InstanceId], state: State
+) -> frozenset[NodeId]:
+    """Nodes that applied copies of which they said nothing, as far as this store knows: it may be a restored one."""
+    by_node: dict[NodeId, set[InstanceId]] = {}
+    for one in placements:
+        if one.instance not in told:
+            by_node.setdefault(one.node, set()).add(one.instance)
+    return frozenset(node for node, untold in by_node.items() if untold & _applied(node, state))
+
+
+def _applied(node: NodeId, state: State) -> frozenset[InstanceId]:
+    """The copies of the assignment that the node applied."""
+    fact = state.facts.get(node)
+    if fact is None or fact.applied is None:
+        return frozenset()
+    rows_of_node = state.issued.get(node, ())
+    return frozenset(copy.id for row in rows_of_node if row.issued == fact.applied for copy in row.copies)
 
 
 def _terms(
@@ -281,6 +325,7 @@ def _terms(
     new: Mapping[NodeId, AssignmentRow],
     lost_after: Mapping[NodeId, set[int]],
     fenced: Mapping[NodeId, list[str]],
+    retell: bool,
 ) -> ev.NodeTerms:
     issued = list(state.issued.get(node.id, ()))
     made = new.get(node.id)
@@ -297,4 +342,5 @@ def _terms(
         lost_after_ms=frozenset(lengths),
         fenced=tuple(sorted(fenced.get(node.id, []))),
         alive=node.state not in {NodeState.DEAD, NodeState.WAITING},
+        retell=retell,
     )

@@ -72,7 +72,7 @@ class Hub:
             Listen(settings.host, settings.nats_port),
             settings.nats_program,
         )
-        self.hearing = Hearing(store, intake, term)
+        self.hearing = Hearing(store, identity, intake, term)
         self.reconciler = Reconciler(store, identity, self.hearing.add_to, self._publish, self._reconciled)
         self.bus = self.nats.make_bus(self._handlers())
         self.hearing.connect(self.reconciler.kick, self.bus, self.forget)

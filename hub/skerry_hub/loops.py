@@ -19,16 +19,32 @@ from skerry_protocol.messages import Assignment, Issued, StepName, StepState
 from .claims import may_run, step_claims
 from .compile import Withheld, compile_node, content_key
 from .graph import Fields, Graph, Step
-from .model import AppRow, AssignmentRow, ClaimRow, Fact, Loss, Mesh, NodeRow, Placement, StepRow, Waiting
+from .model import (
+    AppRow,
+    AssignmentRow,
+    ClaimRow,
+    Fact,
+    Loss,
+    Mesh,
+    NodeRow,
+    Placement,
+    StepRow,
+    Waiting,
+    Word,
+)
 from .scheduler import Schedule, schedule
 
+UNSHOWN = "claims to hold what this hub never issued, and cannot show it"
 Revisions = Mapping[tuple[AppName, int], AppRow]
 Freed = frozenset[tuple[AppName, int, Claim]]
 
 
 @dataclass(frozen=True)
 class State:
-    """The stored state that a run reads, as of the last commit. `issued` has no bytes; `paused` nodes get nothing."""
+    """The stored state that a run reads, as of the last commit. `issued` has no bytes; `paused` nodes get nothing.
+
+    `unshown` are the paused ones that only claim to be ahead. `words`: by whose word copies ended that some issued assignment has.
+    """
 
     mesh: Mesh
     apps: Sequence[AppRow]
@@ -41,13 +57,18 @@ class State:
     issued: Mapping[NodeId, Sequence[AssignmentRow]]
     steps: Sequence[StepRow] = ()
     paused: frozenset[NodeId] = frozenset()
+    unshown: frozenset[NodeId] = frozenset()
     overwrites: Mapping[NodeId, bytes] = field(default_factory=dict)
     holds: Mapping[NodeId, tuple[InstanceId, ...]] = field(default_factory=dict)
+    words: Mapping[InstanceId, Word] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What only this run knows. `fresh`: heard in the last 30 s; `freed`: claims that beats freed."""
+    """What only this run knows. `fresh`: heard in the last 30 s; `freed`: claims that beats freed.
+
+    `in_doubt`: it is being found out whether the store is an old one; no new claim meanwhile.
+    """
 
     now_ms: int
     entropy: Callable[[], bytes]
@@ -56,6 +77,7 @@ class Moment:
     fresh: frozenset[NodeId] = frozenset()
     freed: Freed = frozenset()
     asked: frozenset[NodeId] | None = None
+    in_doubt: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,7 +140,7 @@ def _schedule(view: Fields, context: object) -> Fields:
         used(state.issued, state.facts, revisions),
         moment.now_ms,
         moment.entropy,
-        restored=state.mesh.restored,
+        restored=state.mesh.restored or moment.in_doubt,
         asked=moment.asked,
     )
     return {"schedule": decided, "placements": decided.placements}
@@ -166,7 +188,7 @@ def _claim(view: Fields, context: object) -> Fields:
         apps,
         moment.freed,
         losses=state.losses,
-        restored=state.mesh.restored,
+        restored=state.mesh.restored or moment.in_doubt,
         running=running,
     )
     return {"claims": done.claims, "claims_waiting": done.waiting}
@@ -177,11 +199,14 @@ def _compile(view: Fields, _context: object) -> Fields:
     by_node: dict[NodeId, list[Placement]] = {}
     for placement in state.placements:
         by_node.setdefault(placement.node, []).append(placement)
+    ended = cast(Schedule, view["schedule"]).ended
+    words = {**state.words, **{one.instance: one.word for one, _ in ended if one.word is not None}}
     drafts: dict[NodeId, Assignment] = {}
     withheld: dict[NodeId, Withheld] = {}
     for node in state.nodes:
         if node.id in state.paused:
-            withheld[node.id] = Withheld("it is paused: it holds what this restored hub never issued")
+            what = UNSHOWN if node.id in state.unshown else "holds what this restored hub never issued"
+            withheld[node.id] = Withheld(f"it is paused: it {what}", then="'skerry hub resume' shows it")
             continue
         rows = state.issued.get(node.id, ())
         made = compile_node(
@@ -195,6 +220,7 @@ def _compile(view: Fields, _context: object) -> Fields:
             confirmed_by=node.confirmed_by,
             overwrites=state.overwrites.get(node.id),
             holds=state.holds.get(node.id, ()),
+            words=words,
         )
         if isinstance(made, Withheld):
             withheld[node.id] = made
@@ -259,8 +285,8 @@ GRAPH = Graph(
         ),
         Step(
             "compile",
-            reads=_names("mesh revisions nodes facts paused overwrites holds placements claims"),
-            previous=_names("issued"),
+            reads=_names("mesh revisions nodes facts paused unshown overwrites holds placements claims schedule"),
+            previous=_names("issued words"),
             writes=_names("drafts withheld"),
             run=_compile,
         ),

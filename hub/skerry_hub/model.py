@@ -23,6 +23,14 @@ class NodeState(StrEnum):
     DEAD = "dead"
 
 
+class Word(Struct, frozen=True):
+    """A person's word by which a copy ended: `by` said `what` ("ha policy", "drain", ...) of `on`, an app or node."""
+
+    by: str
+    what: str
+    on: str
+
+
 class NodeRow(Struct, frozen=True):
     """A node as operators and its join made it. Written by: operators, join. Forgotten nodes have no row."""
 
@@ -39,6 +47,7 @@ class NodeRow(Struct, frozen=True):
     joined_at_ms: int = 0
     revision: int = 1
     confirmed_by: str | None = None  # operator who confirmed removing most of its instances
+    state_by: str = ""  # who drained it or declared it dead
 
 
 class AppRow(Struct, frozen=True):
@@ -50,6 +59,7 @@ class AppRow(Struct, frozen=True):
     changer: str = ""
     reason: str = ""
     changed_at_ms: int = 0
+    confirmed: bool = False  # its operator confirmed what it removes
 
 
 class Fact(Struct, frozen=True):
@@ -81,7 +91,7 @@ class Placement(Struct, frozen=True):
     `replaces` is the copy on a lost or draining node that this one stands in for. `revision` is the app's revision that
     the node is to run: it stays as it was while the node is lost and replaced. `place` is the key of the place rules
     that the node was last checked against, so that a later change of the node's labels moves nothing. `home` is the
-    lost node that a fenced copy with keep-original goes back to.
+    lost node that a fenced copy with keep-original goes back to. `word` is on one that ended, where somebody chose that.
     """
 
     instance: InstanceId
@@ -94,6 +104,7 @@ class Placement(Struct, frozen=True):
     revision: int = 0
     place: str = ""
     home: NodeId | None = None
+    word: Word | None = None
 
 
 class ClaimState(StrEnum):
@@ -172,7 +183,8 @@ class BootRow(Struct, frozen=True):
     """The boot of a node that leases are granted to. Written by: boots, before the first grant to a new boot.
 
     `settled` is False while an older boot may still hold leases. `stopped`: its last beat said that all had stopped.
-    `banned` are boots of a copied machine that an operator ruled out; `clone` is set until one of two was named.
+    `banned` are boots of a copied machine that an operator ruled out; `clone` is set until one of two was named;
+    `heard` are the boots that it is about.
     """
 
     node: NodeId
@@ -181,6 +193,7 @@ class BootRow(Struct, frozen=True):
     stopped: bool = False
     banned: tuple[str, ...] = ()
     clone: bool = False
+    heard: tuple[str, ...] = ()
 
 
 class Mesh(Struct, frozen=True):

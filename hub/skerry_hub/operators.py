@@ -17,11 +17,13 @@ from .store import Owner, Transaction, rows
 from .store import schema as s
 
 
-async def set_app(tx: Transaction, name: AppName, app: App | None, changer: str, reason: str) -> AppRow:
-    """A new revision of an app; None removes it (its revisions stay)."""
+async def set_app(
+    tx: Transaction, name: AppName, app: App | None, changer: str, reason: str, confirmed: bool = False
+) -> AppRow:
+    """A new revision of an app; None removes it (its revisions stay). `confirmed`: whatever it removes is wanted."""
     hand = tx.as_owner(Owner.OPERATORS)
     number = await next_number(tx, "app", name)
-    row = AppRow(name, number, app, changer, reason, now_ms())
+    row = AppRow(name, number, app, changer, reason, now_ms(), confirmed)
     await rows.put_app(hand, row)
     await keep(hand, Revision("app", name, number, row.changed_at_ms, changer, reason, raw(app)))
     what = "removed" if app is None else ("applied" if number == 1 else "changed")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from skerry_protocol.ids import NodeId
+
 from . import loops
 from .changes import Proposal, what_would_change
 from .model import AppRow
@@ -44,16 +46,27 @@ async def propose(hub: Hub, view: View, new: Iterable[AppRow], leave_data: bool,
     )
 
 
-async def check_removals(hub: Hub, tx: Transaction, confirmed: bool, who: str) -> None:
-    """After a change, in its transaction: raises NeedsConfirmation, or notes the confirmation on the nodes."""
-    state = await hub.reconciler.load(tx)
+async def needing_confirmation(hub: Hub, view: View) -> dict[NodeId, str]:
+    """The nodes that nothing is sent to before an operator confirmed that most of their copies go, with the reason."""
+    state = await hub.reconciler.load(view)
     _, withheld = loops.preview(state, hub.reconciler.bare_moment())
-    needing = {node: why.reason for node, why in withheld.items() if why.needs_confirmation}
+    return {node: why.reason for node, why in withheld.items() if why.needs_confirmation}
+
+
+async def check_removals(hub: Hub, tx: Transaction, confirmed: bool, who: str) -> None:
+    """After a change, in its transaction: raises NeedsConfirmation, or notes the confirmation on the nodes.
+
+    Looks only at what this change brought: what waited before it is confirmed by `skerry node confirm`.
+    """
+    last = hub.reconciler.last
+    before = {node: one.reason for node, one in last.withheld.items()} if last else {}
+    found = await needing_confirmation(hub, tx)
+    needing = {node: reason for node, reason in found.items() if before.get(node) != reason}
     if not needing:
         return
     if not confirmed:
         raise NeedsConfirmation(tuple(sorted(needing.values())))
     hand = tx.as_owner(Owner.OPERATORS)
-    for row in state.nodes:
+    for row in await rows.nodes(tx):
         if row.id in needing:
             await rows.put_node(hand, msgspec.structs.replace(row, confirmed_by=who))

@@ -112,6 +112,8 @@ class Reconciler:
         by_node: dict[NodeId, list[AssignmentRow]] = {}
         for row in issued:
             by_node.setdefault(row.node, []).append(row)
+        live = {one.instance for one in placements}
+        gone = {instance for row in issued for instance in row.instances} - live
         used = {(one.app, one.revision) for one in placements}
         used |= {(copy.app, copy.revision) for row in issued for copy in row.copies}
         return State(
@@ -125,7 +127,9 @@ class Reconciler:
             claims=await rows.claims(view),
             issued=by_node,
             steps=await rows.steps(view),
+            words=await rows.words(view, gone),
             paused=frozenset(one.node for one in held if not one.overwrite),
+            unshown=frozenset(one.node for one in held if one.envelope is None),
             overwrites={one.node: one.issued.digest for one in held if one.overwrite},
             holds={one.node: resume.holds(self._identity, one) for one in held if one.overwrite},
         )
@@ -171,7 +175,7 @@ async def _placements(tx: Transaction, state: State, outcome: Outcome) -> None:
     names = {node.id: node.name for node in state.nodes}
     before = {one.instance: one for one in state.placements}
     for ended, reason in outcome.schedule.ended:
-        await rows.end_placement(hand, ended.instance, now_ms(), reason)
+        await rows.end_placement(hand, ended, now_ms(), reason)
         await note(hand, _moved(ended, names.get(ended.node) or ended.node, "ended", reason))
     for one in outcome.schedule.placements:
         if one.instance not in before:

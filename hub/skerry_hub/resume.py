@@ -1,8 +1,9 @@
 """A restored hub: which nodes are ahead of it, their pause, and how an operator ends it.
 
 A node is ahead when it, or the stream, holds an assignment that this store never issued. It is paused: it gets no new
-assignment, and no fenced copy in the region gets a new claim, until an operator looked and resumed. "nodes": what the
-nodes hold becomes the truth here. "hub": they are overwritten, in a new epoch. Only nodes that were named are covered.
+assignment, and no fenced copy in the region gets a new claim, until an operator looked and resumed. A node that only
+claims so, and cannot show what this hub signed, is paused alone. "nodes": what the nodes hold becomes the truth here.
+"hub": they are overwritten, in a new epoch. Only nodes that were named are covered.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from .clock import now_ms
 from .fits import place_key
 from .identity import Identity
 from .journal import Happened, note
+from .loops import UNSHOWN
 from .model import AppRow, AssignmentRow, ClaimRow, Placement
 from .store import Owner, Store, Transaction, View, rows
 from .store import schema as s
@@ -46,21 +48,28 @@ async def paused_rows(view: View) -> list[PausedRow]:
 
 
 async def mark_ahead(store: Store, node: NodeId, issued: Issued, envelope: bytes | None) -> None:
-    """Pauses a node that holds what this store never issued, and the region's new claims with it."""
+    """Pauses a node that holds what this store never issued; with proof (see `shown`) the region's new claims too."""
     async with store.write() as tx:
         row, mesh = await rows.node(tx, node), await rows.mesh(tx)
-        if row is None or mesh is None or await _known(tx, node, issued):
+        if row is None or mesh is None or await is_known(tx, node, issued):
             return
         before = {one.node: one for one in await paused_rows(tx)}.get(node)
         if before is not None and before.issued == issued and (before.envelope or not envelope):
             return
-        hand = tx.as_owner(Owner.RESUME)
         await put_paused(tx, PausedRow(node, issued, envelope))
-        if not mesh.restored:
-            await rows.put_mesh(hand, msgspec.structs.replace(mesh, restored=True))
-        if before is None:
-            text = f"{row.name} holds assignment {issued.version}, which this hub never issued: paused until resume"
-            await note(hand, Happened("node-ahead", text, node=row.name, changer="hub"))
+        if envelope is not None and not mesh.restored:
+            await rows.put_mesh(tx.as_owner(Owner.RESUME), msgspec.structs.replace(mesh, restored=True))
+            await rows.forget_steps(tx.as_owner(Owner.INTAKE))  # the nodes are asked for them once more
+        if before is None or (envelope and not before.envelope):
+            await note(tx.as_owner(Owner.RESUME), _ahead_event(row.name, issued, envelope is not None))
+
+
+def _ahead_event(name: str, issued: Issued, proven: bool) -> Happened:
+    if proven:
+        text = f"{name} holds assignment {issued.version}, which this hub never issued: paused until resume"
+        return Happened("node-ahead", text, node=name, changer="hub")
+    text = f"{name} {UNSHOWN} (assignment {issued.version}): it alone is paused until resume"
+    return Happened("node-ahead-unshown", text, node=name, changer="hub")
 
 
 async def put_paused(tx: Transaction, row: PausedRow) -> None:
@@ -76,7 +85,7 @@ async def may_replace(store: Store, identity: Identity, node: NodeId, held: byte
         return True  # nothing that this hub signed: nobody obeys it
     issued, envelope = found
     async with store.read() as view:
-        if await _known(view, node, issued):
+        if await is_known(view, node, issued):
             return True
         newest = await rows.assignments(view, node, newest=1)
     if newest and newest[-1].issued.version > issued.version:
@@ -88,10 +97,7 @@ async def may_replace(store: Store, identity: Identity, node: NodeId, held: byte
 def _read(identity: Identity, node: NodeId, held: bytes) -> tuple[Issued, bytes | None] | None:
     """What a message on the stream names. An envelope counts only where this hub signed it for this node."""
     try:
-        envelope = decode(signing.Envelope, held)
-        payload = signing.verify(
-            signing.public_key(identity.hub_key), signing.ASSIGNMENT, envelope.assignment
-        )
+        payload = _payload(identity, held)
         assignment = decode(Assignment, payload)
         if assignment.node != node:
             return None
@@ -104,9 +110,30 @@ def _read(identity: Identity, node: NodeId, held: bytes) -> tuple[Issued, bytes 
         return None
 
 
-async def _known(view: View, node: NodeId, issued: Issued) -> bool:
+def _payload(identity: Identity, held: bytes) -> bytes:
+    """The signed bytes in an Envelope, by this hub's key or by the root's newer word. WireError, BadSignature."""
+    envelope = decode(signing.Envelope, held)
+    key = signing.public_key(identity.hub_key)
+    if envelope.delegation != identity.delegation:
+        word = signing.open_delegation(envelope.delegation, identity.pin)
+        if (word.mesh, word.region) == (identity.mesh, identity.region) and word.serial > identity.serial:
+            key = word.hub_key
+    return signing.verify(key, signing.ASSIGNMENT, envelope.assignment)
+
+
+def shown(identity: Identity, node: NodeId, issued: Issued, data: bytes) -> bytes | None:
+    """The node's proof: `data`, where it is the Envelope of exactly that assignment of it; else None."""
+    found = _read(identity, node, data)
+    return data if found is not None and found == (issued, data) else None
+
+
+async def is_known(view: View, node: NodeId, issued: Issued) -> bool:
+    """Whether this store issued it; also what is older than all that is kept, which was issued and is forgotten."""
     row = await rows.assignment(view, issued.digest)
-    return row is not None and row.node == node
+    if row is not None:
+        return row.node == node
+    oldest = await rows.oldest_version(view, node)
+    return oldest is not None and issued.version < oldest
 
 
 def opened(identity: Identity, row: PausedRow) -> Assignment | None:
@@ -114,11 +141,7 @@ def opened(identity: Identity, row: PausedRow) -> Assignment | None:
     if row.envelope is None:
         return None
     try:
-        envelope = decode(signing.Envelope, row.envelope)
-        payload = signing.verify(
-            signing.public_key(identity.hub_key), signing.ASSIGNMENT, envelope.assignment
-        )
-        return decode(Assignment, payload)
+        return decode(Assignment, _payload(identity, row.envelope))
     except (WireError, signing.BadSignature) as error:
         LOG.warning("cannot read what %s holds: %s", row.node, error)
         return None
@@ -155,10 +178,10 @@ async def resume(
     names what it overwrites.
     """
     mesh = await rows.mesh(tx)
-    if mesh is None or not mesh.restored:
-        raise ResumeRefused("cannot resume: this hub's store was not restored")
     by_name = {row.name: row for row in await rows.nodes(tx)}
     held = {one.node: one for one in await paused_rows(tx) if not one.overwrite}
+    if mesh is None or not (mesh.restored or held):
+        raise ResumeRefused("cannot resume: this hub's store was not restored")
     chosen = []
     for name in names:
         node = next((row for label, row in by_name.items() if label == name), None)
@@ -166,12 +189,20 @@ async def resume(
             raise ResumeRefused(f"cannot resume {name}: it is not paused")
         chosen.append(held[node.id])
     for row in chosen:
-        await (_take_node(tx, identity, row) if take == "nodes" else put_paused(tx, _overwritten(row)))
-    left = held.keys() - {row.node for row in chosen}
+        if take == "nodes":
+            await _take_node(tx, identity, row)
+            continue
+        await put_paused(tx, _overwritten(row))
+        for node in by_name.values():
+            if node.id == row.node:  # whoever overwrites a node means what that removes
+                hand = tx.as_owner(Owner.OPERATORS)
+                await rows.put_node(hand, msgspec.structs.replace(node, confirmed_by=who))
+    covered = {row.node for row in chosen}
+    left = [row for row in held.values() if row.envelope is not None and row.node not in covered]
     hand = tx.as_owner(Owner.RESUME)
     epoch = mesh.epoch + 1 if take == "hub" and chosen else mesh.epoch
     epoch = max([epoch, *(row.issued.version.epoch + (take == "hub") for row in chosen)])
-    await rows.put_mesh(hand, msgspec.structs.replace(mesh, restored=bool(left), epoch=epoch))
+    await rows.put_mesh(hand, msgspec.structs.replace(mesh, restored=mesh.restored and bool(left), epoch=epoch))
     because = f": {reason}" if reason else ""
     text = f"{who} resumed {', '.join(names) or 'the hub'}, taking the word of the {take}{because}"
     await note(hand, Happened("resumed", text, changer=who))
@@ -186,7 +217,7 @@ async def _take_node(tx: Transaction, identity: Identity, row: PausedRow) -> Non
     assignment = opened(identity, row)
     if assignment is None:
         raise ResumeRefused(
-            f"cannot take the word of {row.node}: what it holds is not known here (take the hub's)"
+            f"cannot take the word of {row.node}: it {UNSHOWN} (take the hub's)"
         )
     await _take_apps(tx, assignment)
     await _take_copies(tx, assignment)
@@ -225,7 +256,7 @@ async def _take_copies(tx: Transaction, assignment: Assignment) -> None:
     has = {one.id for one in assignment.instances}
     for one in await rows.placements(tx):
         if one.node == assignment.node and one.instance not in has:
-            await rows.end_placement(hand, one.instance, now_ms(), "the node does not have it (resume)")
+            await rows.end_placement(hand, one, now_ms(), "the node does not have it (resume)")
     for copy in assignment.instances:
         app = apps[copy.app, copy.revision]
         placed = Placement(

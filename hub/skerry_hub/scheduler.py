@@ -153,7 +153,8 @@ def _fill(
         _unplaced(need, want, room, out)
         return
     if need.leaves is not None:
-        out.ended.append((out.kept.pop(need.leaves.instance), need.reason))
+        left = msgspec.structs.replace(out.kept.pop(need.leaves.instance), word=need.word)
+        out.ended.append((left, need.reason))
         beside[need.leaves.node] = max(0, beside.get(need.leaves.node, 0) - 1)
     room.reserve(node, app.resources)
     beside[node] = beside.get(node, 0) + 1

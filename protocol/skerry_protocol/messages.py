@@ -131,13 +131,17 @@ class Beat(Struct, frozen=True, omit_defaults=True):
 
 
 class BeatReply(Struct, frozen=True, omit_defaults=True):
-    """Hub to node. `grants`: lengths (ms) that claims may live for, from when the beat was sent."""
+    """Hub to node. `grants`: lengths (ms) that claims may live for, from when the beat was sent.
+
+    `retell`: the hub lost what was reported (a restored store): say the newest step of every instance once more.
+    """
 
     term: int
     number: int
     grants: tuple[int, ...] = ()
     newest: Issued | None = None
     trouble: str | None = None
+    retell: bool = False
 
 
 class StepName(StrEnum):
@@ -201,7 +205,7 @@ class ReportBatch(Struct, frozen=True, omit_defaults=True):
 
 
 class Ask(Struct, frozen=True, omit_defaults=True):
-    """Hub to node, read-only. `what`: "logs", "status" or "why"."""
+    """Hub to node, read-only. `what`: "logs", "status", "why" or "assignment" (the accepted Envelope's bytes)."""
 
     what: str
     app: AppName | None = None

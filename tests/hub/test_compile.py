@@ -69,7 +69,7 @@ def test_a_node_with_something_unknown_is_left_alone_until_resume() -> None:
     ahead = Fact(b.nid("a"), Issued(Version(1, 1, 9), b"?" * 32), None)
     found = compiled(webs(2), [row], ahead)
     assert isinstance(found, Withheld)
-    assert "skerry hub resume" in found.reason
+    assert "skerry hub resume" in found.text
     gone = (InstanceId("web-7-i"),)
     made = compiled(webs(2), [row], ahead, overwrites=b"?" * 32, holds=gone)
     assert isinstance(made, Assignment)

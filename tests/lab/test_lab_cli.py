@@ -22,7 +22,7 @@ def test_a_session(bare_lab: Lab) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
-    assert said("up", "--nodes", "1", "--no-hub").splitlines()[1:] == [
+    assert said("up", "--nodes", "1", "--bare").splitlines()[1:] == [
         "NAME  STATE    ADDRESS    LINK  STARTS",
         "hub   off      10.77.0.2  ok    0",
         "n1    running  10.77.1.2  ok    1",

@@ -129,7 +129,7 @@ async def _apply(
     if found.refusals:
         raise ApiError(409, "cannot apply, and changed nothing", faults=found.refusals)
     for row in new:
-        await set_app(tx, row.name, row.app, who, reason)
+        await set_app(tx, row.name, row.app, who, reason, confirm)
     await check_removals(call.hub, tx, confirm, who)
     numbers = {str(row.name): row.revision for row in await rows.apps(tx)}
     return ApplyView(found.changes, (), found.notes, {app.name: numbers[app.name] for app in apps})
@@ -148,7 +148,7 @@ async def remove(
         if row is None or row.app is None:
             raise nothing("app", name)
         check_revision(f"app {name}", expected, row.revision)
-        await set_app(tx, row.name, None, call.person.name, reason)
+        await set_app(tx, row.name, None, call.person.name, reason, confirm)
         await check_removals(hub, tx, confirm, call.person.name)
         return await _view(hub, name, tx)
 

@@ -43,7 +43,7 @@ def _why(hub: Hub, seen: _Seen, row: AppRow) -> Why:
     outcome = hub.reconciler.last
     turned = outcome.schedule.turned if outcome else ()
     waiting = (*outcome.schedule.waiting, *outcome.waiting) if outcome else ()
-    withheld = {node: one.reason for node, one in outcome.withheld.items()} if outcome else {}
+    withheld = {node: one.text for node, one in outcome.withheld.items()} if outcome else {}
     return why(
         row,
         seen.placements,

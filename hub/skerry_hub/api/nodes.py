@@ -13,14 +13,15 @@ from skerry_protocol.messages import Issued, Override
 
 from ..clock import now_ms
 from ..hub import Hub
+from ..journal import Happened, note
 from ..model import AssignmentRow, NodeRow, NodeState
 from ..operators import forget_node, set_node
-from ..planning import check_removals
-from ..store import Transaction, View, rows
+from ..planning import check_removals, needing_confirmation
+from ..store import Owner, Transaction, View, rows
 from .auth import OPERATOR, VIEWER
 from .change import call_of, check_revision, expected_revision
 from .faults import AnyRequest, ApiError, nothing
-from .views import LabelsAsk, NodeView, NodeWord
+from .views import KeepAsk, LabelsAsk, NodeView, NodeWord
 
 VALUE_MAX = 100
 
@@ -54,6 +55,7 @@ def _view(hub: Hub, row: NodeRow, newest: AssignmentRow | None, instances: int) 
         conditions=_conditions(hub, row),
         overrides=tuple(_override(one) for one in fact.overrides) if fact else (),
         revision=row.revision,
+        boots=hub.hearing.machines(row.id),
     )
 
 
@@ -78,7 +80,7 @@ def _conditions(hub: Hub, row: NodeRow) -> tuple[str, ...]:
         found.append(hub.hearing.trouble[row.id])
     outcome = hub.reconciler.last
     if outcome is not None and row.id in outcome.withheld:
-        found.append(outcome.withheld[row.id].reason)
+        found.append(outcome.withheld[row.id].text)
     if last is not None:
         found += [f"{name}: {count}" for name, count in sorted(last.conditions.items()) if count]
         found += [f"holds claim {one.claim} of {one.app}-{one.number}" for one in last.claims]
@@ -144,7 +146,7 @@ async def _drain(hub: Hub, tx: Transaction, row: NodeRow, data: NodeWord, who: s
             f"cannot drain {row.name}: copies with data of their own live there: {', '.join(left)}",
             "their data stays on the node: confirm with --leave-data",
         )
-    row = msgspec.structs.replace(row, state=NodeState.DRAINING, leave_data=data.leave_data)
+    row = msgspec.structs.replace(row, state=NodeState.DRAINING, leave_data=data.leave_data, state_by=who)
     return await set_node(tx, row, who, "drained", data.reason)
 
 
@@ -163,12 +165,12 @@ async def _data_on(tx: Transaction, node: NodeId) -> list[str]:
 async def _undrain(hub: Hub, tx: Transaction, row: NodeRow, data: NodeWord, who: str) -> NodeRow | None:
     if row.state is NodeState.WAITING:
         raise ApiError(409, f"cannot undrain {row.name}: it waits for approval")
-    row = msgspec.structs.replace(row, state=NodeState.READY, leave_data=False)
+    row = msgspec.structs.replace(row, state=NodeState.READY, leave_data=False, state_by="")
     return await set_node(tx, row, who, "made ready", data.reason)
 
 
 async def _dead(hub: Hub, tx: Transaction, row: NodeRow, data: NodeWord, who: str) -> NodeRow | None:
-    row = msgspec.structs.replace(row, state=NodeState.DEAD)
+    row = msgspec.structs.replace(row, state=NodeState.DEAD, state_by=who)
     return await set_node(tx, row, who, "declared dead", data.reason)
 
 
@@ -177,6 +179,13 @@ async def _approve(hub: Hub, tx: Transaction, row: NodeRow, data: NodeWord, who:
         raise ApiError(409, f"cannot approve {row.name}: it is {row.state}, not waiting")
     row = msgspec.structs.replace(row, state=NodeState.READY)
     return await set_node(tx, row, who, "approved", data.reason)
+
+
+async def _confirm(hub: Hub, tx: Transaction, row: NodeRow, data: NodeWord, who: str) -> NodeRow | None:
+    if row.id not in await needing_confirmation(hub, tx):
+        raise ApiError(409, f"cannot confirm anything for {row.name}: nothing waits for that")
+    row = msgspec.structs.replace(row, confirmed_by=who)
+    return await set_node(tx, row, who, "told to remove most of its copies", data.reason)
 
 
 async def _forget(hub: Hub, tx: Transaction, row: NodeRow, data: NodeWord, who: str) -> NodeRow | None:
@@ -198,7 +207,33 @@ WORDS: dict[str, Callable[[Hub, Transaction, NodeRow, NodeWord, str], Awaitable[
     "dead": _dead,
     "approve": _approve,
     "forget": _forget,
+    "confirm": _confirm,
 }
+
+
+@post("/nodes/{name:str}/keep", guards=[OPERATOR], status_code=200)
+async def keep(request: AnyRequest, name: FromPath[str], data: JSONBody[KeepAsk]) -> NodeView:
+    """Says which of two machines with one identity is the node; the other gets no leases and must join anew."""
+    hub: Hub = request.app.state.hub
+    call = await call_of(request)
+    async with hub.store.read() as store:
+        row = await _found(store, name)
+    heard = hub.hearing.machines(row.id)
+    if not heard:
+        raise ApiError(409, f"cannot keep one machine of {row.name}: only one uses its identity")
+    if data.boot not in heard:
+        raise ApiError(409, f"cannot keep {data.boot[:40]!r} of {row.name}: no such boot was heard", ", ".join(heard))
+    hub.hearing.name_machine(row.id, data.boot)
+
+    async def effect(tx: Transaction) -> NodeView:
+        because = f": {data.reason}" if data.reason else ""
+        text = f"{call.person.name} kept the machine of {row.name} with boot {data.boot}; others must join anew{because}"
+        event = Happened("machine-kept", text, node=row.name, changer=call.person.name)
+        await note(tx.as_owner(Owner.OPERATORS), event)
+        (view,) = await views(hub, tx, row.id)
+        return view
+
+    return await call.change(NodeView, effect)
 
 
 @post("/nodes/{name:str}/labels", guards=[OPERATOR], status_code=200)
@@ -232,4 +267,4 @@ async def _found(store: View, name: str) -> NodeRow:
     return row
 
 
-ROUTER = Router("/api", route_handlers=[all_nodes, one_node, say, label], tags=["nodes"])
+ROUTER = Router("/api", route_handlers=[all_nodes, one_node, say, label, keep], tags=["nodes"])

@@ -6,6 +6,7 @@ from litestar import Router, get, post
 from litestar.params import JSONBody
 
 from ..hub import Hub
+from ..loops import UNSHOWN
 from ..resume import PausedRow, ResumeRefused, paused_rows, resume
 from ..store import Transaction, View, rows
 from .auth import ADMIN, VIEWER
@@ -39,7 +40,7 @@ async def _view(hub: Hub, store: View) -> ResumeView:
 
 def _text(one: PausedRow) -> str:
     if one.envelope is None:
-        return "what it holds is known by name alone: only the hub's word can be taken"
+        return f"it {UNSHOWN}: only the hub's word can be taken"
     return "what it holds is known, and signed by this hub"
 
 

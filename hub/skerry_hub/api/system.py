@@ -58,6 +58,12 @@ def _loud(hub: Hub, restored: bool, paused: int) -> Iterator[str]:
             f"RESTORED STORE: {paused} nodes are ahead and paused; no forbid copy gets a new claim"
             " until 'skerry hub resume'"
         )
+    elif paused:
+        yield f"PAUSED: {paused} nodes hold, or claim to hold, what this hub never issued ('skerry hub resume' shows them)"
+    outcome = hub.reconciler.last
+    for one in outcome.withheld.values() if outcome is not None else ():
+        if one.needs_confirmation:
+            yield f"WITHHELD: {one.text}"
     if hub.hearing.storm is not None:
         yield f"STORM BRAKE: {hub.hearing.storm}"
     if hub.reconciler.trouble is not None:

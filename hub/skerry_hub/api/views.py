@@ -54,6 +54,7 @@ class NodeView(Struct, frozen=True):
     conditions: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
     revision: int = 0
+    boots: tuple[str, ...] = ()  # of two machines with this identity, until an operator kept one
 
 
 class RevisionView(Struct, frozen=True):
@@ -139,6 +140,13 @@ class NodeWord(Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     leave_data: bool = False
     confirm: bool = False
+
+
+class KeepAsk(Struct, frozen=True, omit_defaults=True):
+    """POST /api/nodes/{name}/keep. `boot`: the boot id of the machine that is the node."""
+
+    boot: str
+    reason: str = ""
 
 
 class LabelsAsk(Struct, frozen=True, omit_defaults=True):

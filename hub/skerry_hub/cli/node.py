@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..api.views import LabelsAsk, NodeView, NodeWord
+from ..api.views import KeepAsk, LabelsAsk, NodeView, NodeWord
 from .client import Client, api
 from .errors import EXIT_USAGE, CliError
 from .group import Group
@@ -112,6 +112,33 @@ def forget(node: str, yes: bool, reason: str, confirm: bool, json_: bool) -> Non
 def approve(node: str, reason: str, json_: bool) -> None:
     """Let in NODE, which joined by a token that asks for approval."""
     _word(node, "approve", NodeWord(reason), json_)
+
+
+@node.command()
+@node_argument
+@options(reason_option, json_option)
+def confirm(node: str, reason: str, json_: bool) -> None:
+    """Confirm that most copies are removed from NODE, where the hub holds that back.
+
+    'skerry nodes NODE' says which copies, and why nobody's word covers them.
+    """
+    _word(node, "confirm", NodeWord(reason), json_)
+
+
+@node.command()
+@node_argument
+@click.option("--boot", required=True, metavar="ID", help="The machine's boot id: 'skerry nodes NODE' lists them.")
+@options(reason_option, json_option)
+def keep(node: str, boot: str, reason: str, json_: bool) -> None:
+    """Say which of two machines with NODE's identity is NODE.
+
+    The other gets no leases any more, and must join anew; what it runs best-effort goes on there.
+    """
+    after = connect().send(NodeView, "POST", api("nodes", node, "keep"), KeepAsk(boot, reason))
+    if json_:
+        as_json(after)
+    else:
+        say(f"{after.name} is the machine with boot {boot}; the other one must join anew")
 
 
 @node.command()

@@ -80,6 +80,8 @@ def details(node: NodeView) -> Iterator[str]:
     yield f"  arch       {node.arch or '-'}"
     yield f"  copies     {node.instances}"
     yield f"  assignment applied {node.applied or '-'}, accepted {node.accepted or '-'}, newest {node.newest or '-'}"
+    for boot in node.boots:
+        yield f"  machine    boot {boot} uses this identity (skerry node keep {node.name} --boot {boot})"
     for condition in node.conditions:
         yield f"  condition  {condition}"
     for override in node.overrides:

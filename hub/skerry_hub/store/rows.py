@@ -5,13 +5,14 @@ Reading takes any view; writing takes the hand of the owner, which refuses what 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 import msgspec
 from sqlalchemy import Table, select
 
 from skerry_protocol.ids import AppName, InstanceId, NodeId
-from skerry_protocol.messages import Step
+from skerry_protocol.messages import Step, Version
 
 from ..model import (
     AppRow,
@@ -24,11 +25,13 @@ from ..model import (
     NodeRow,
     Placement,
     StepRow,
+    Word,
 )
 from . import schema as s
 from .store import Value, Values, View, Writer
 
 T = TypeVar("T", bound=msgspec.Struct)
+AT_ONCE = 500  # databases bound the number of values in one statement
 
 
 def dump(row: msgspec.Struct) -> str:
@@ -124,11 +127,23 @@ def placement_values(row: Placement) -> Values:
     return values
 
 
-async def end_placement(hand: Writer, instance: InstanceId, at_ms: int, reason: str) -> None:
-    """Ended placements are kept: an instance id is never used again."""
-    await hand.change(
-        s.placements, {"ended_at_ms": at_ms, "ended_reason": reason}, s.placements.c.instance == instance
-    )
+async def end_placement(hand: Writer, row: Placement, at_ms: int, reason: str) -> None:
+    """Ended placements are kept, with the word by which they ended: an instance id is never used again."""
+    values: dict[str, Value] = {"ended_at_ms": at_ms, "ended_reason": reason, "doc": dump(row)}
+    await hand.change(s.placements, values, s.placements.c.instance == row.instance)
+
+
+async def words(view: View, instances: Iterable[InstanceId]) -> dict[InstanceId, Word]:
+    """By whose word these copies ended; those that did not, or by nobody's, are left out."""
+    t, wanted = s.placements, sorted(instances)
+    found: dict[InstanceId, Word] = {}
+    for start in range(0, len(wanted), AT_ONCE):
+        some = wanted[start : start + AT_ONCE]
+        statement = select(t.c.doc).where(t.c.instance.in_(some), t.c.ended_at_ms.is_not(None))
+        for row in [load(Placement, doc) for (doc,) in await view.rows(statement)]:
+            if row.word is not None:
+                found[row.instance] = row.word
+    return found
 
 
 async def claims(view: View) -> list[ClaimRow]:
@@ -180,6 +195,14 @@ async def assignment(view: View, digest: bytes) -> AssignmentRow | None:
     return _assignment(*row) if row else None
 
 
+async def oldest_version(view: View, node: NodeId) -> Version | None:
+    """The oldest assignment of a node that is kept; those before it were issued, and dropped."""
+    t = s.assignments
+    statement = select(t.c.serial, t.c.epoch, t.c.generation).where(t.c.node == node)
+    row = await view.one(statement.order_by(t.c.serial, t.c.epoch, t.c.generation))
+    return msgspec.convert(dict(zip(("serial", "epoch", "generation"), row, strict=True)), Version) if row else None
+
+
 def assignment_values(row: AssignmentRow) -> Values:
     version = row.issued.version
     values: dict[str, Value] = {
@@ -192,6 +215,11 @@ def assignment_values(row: AssignmentRow) -> Values:
         "envelope": row.envelope,
     }
     return values
+
+
+async def forget_steps(hand: Writer) -> None:
+    """No step is known any more: of a store that was put back nobody can say which are still true."""
+    await hand.drop(s.steps)
 
 
 async def steps(view: View, app: AppName | None = None) -> list[StepRow]:

@@ -1,12 +1,22 @@
 """A mesh for each file of system tests: a hub, and nodes that have joined it. A file says how many in NODES."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from skerry_hub.lab import Lab, mesh
 from tests.lab.system.world import World
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +34,9 @@ def mesh_of_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture
-def world(mesh_of_file: World) -> Iterator[World]:
+def world(mesh_of_file: World, request: pytest.FixtureRequest) -> Iterator[World]:
     """The file's mesh, whole again after each test; apps stay, so each test names its own."""
     yield mesh_of_file
+    if request.node.stash.get(FAILED, False):
+        print(mesh_of_file.story())
     mesh_of_file.mend()

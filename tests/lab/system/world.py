@@ -197,6 +197,15 @@ class World:
         """Until the hub says that these are as wanted."""
         self.until(f"{', '.join(apps)} healthy", lambda: self.healthy(*apps), seconds)
 
+    def story(self) -> str:
+        """What a person would look at after a failure: all apps, and what hub and agents wrote last."""
+        parts = [self.ask("apps").stdout, self.ask("events", "-n", "15").stdout]
+        parts += ["hub:", "\n".join(self.lab.hub_log.read_text("utf-8", "replace").splitlines()[-15:])]
+        for node in self.on():
+            said = self.run(node, "journalctl", "-u", "skerry-agent", "-n", "15", "-o", "short-monotonic", check=False)
+            parts += [f"{node}:", said.stdout, self.run(node, "skerry-agent", "status", check=False).stdout]
+        return "\n".join(parts)
+
     def mend(self) -> None:
         """Everything that a test may have broken: links, power, the hub, agents."""
         status = self.lab.status()
