@@ -6,7 +6,8 @@ Owns what each means. From the hub only what reads is taken; changing anything i
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing
 
 import msgspec
 
@@ -14,9 +15,10 @@ from skerry_protocol.codec import encode
 from skerry_protocol.ids import AppName, instance_name
 from skerry_protocol.messages import Ask, AskPart, Override
 
-from .disk import Kept, StateDir
+from .disk import DiskError, Kept, StateDir
 from .journal import JournalError, LogLine, read
 from .local import CannotDo, LocalRequest
+from .merging import merged, one_by_one
 from .node import Node
 from .overrides import NotPossible
 from .status import StatusView, of_app
@@ -40,38 +42,42 @@ class Answering:
         if question.what == "logs" and question.app is not None:
             await self._send_logs(question, send)
         elif question.what in {"status", "why"}:
-            view: object = await self._view()
-            if question.what == "why" and question.app is not None:
-                view = of_app(await self._view(), question.app)
-            await send(AskPart(data=msgspec.json.encode(view), last=True))
+            view = await self._view()
+            wanted = question.app if question.what == "why" else None
+            await send(AskPart(data=msgspec.json.encode(of_app(view, wanted) if wanted else view), last=True))
         elif question.what == "assignment":
             for part in held(self._node.disk):
                 await send(part)
         else:
-            await send(AskPart(last=True, error=f"cannot answer {question.what!r}: this node does not know that question"))
+            error = f"cannot answer {question.what!r}: this node does not know that question"
+            await send(AskPart(last=True, error=error))
 
     async def _send_logs(self, question: Ask, send: Send) -> None:
         assert question.app is not None
         lines: list[str] = []
+        size = 0
         try:
-            async for line in self.logs(question.app, question.lines, question.follow):
-                lines.append(line)
-                if question.follow or len(lines) >= LINES_AT_ONCE:
-                    await send(AskPart(lines=tuple(lines)))
-                    lines = []
+            async with aclosing(self.logs(question.app, question.lines, question.follow)) as every:
+                async for line in every:
+                    lines.append(line)
+                    size += len(line.encode())
+                    if question.follow or len(lines) >= LINES_AT_ONCE or size >= PART_BYTES:
+                        await send(AskPart(lines=tuple(lines)))
+                        lines, size = [], 0
         except (JournalError, CannotDo) as error:
             await send(AskPart(lines=tuple(lines), last=True, error=str(error)))
             return
         await send(AskPart(lines=tuple(lines), last=True))
 
-    async def logs(self, app: AppName, lines: int, follow: bool) -> AsyncIterator[str]:
-        """The journal of this node's instances of `app`: one after another, or live with `follow` (the first one's)."""
+    async def logs(self, app: AppName, lines: int, follow: bool) -> AsyncGenerator[str, None]:
+        """The journal of this node's instances of `app`: one after another, or with `follow` all of them, live."""
         services = [one.rendered.service for one in self._node.applied.instances.values() if one.instance.app == app]
         if not services:
             raise CannotDo(f"cannot read logs: no instance of {app} is on this node")
-        for service in services:
-            async for entry in read(service, lines, follow):
-                yield shown(service, entry)
+        readers = [_shown_lines(service, lines, follow) for service in services]
+        async with aclosing(merged(readers) if follow else one_by_one(readers)) as every:
+            async for line in every:
+                yield line
 
     async def local(self, request: LocalRequest) -> AsyncGenerator[object, None]:
         """A request of this machine's own command line."""
@@ -86,18 +92,22 @@ class Answering:
                 yield msgspec.to_builtins(found)
             case "logs":
                 try:
-                    async for line in self.logs(app, int(request.args.get("lines", 100)), bool(request.args.get("follow"))):
-                        yield line
+                    lines, follow = int(request.args.get("lines", 100)), bool(request.args.get("follow"))
+                    async with aclosing(self.logs(app, lines, follow)) as every:
+                        async for line in every:
+                            yield line
                 except JournalError as error:
                     raise CannotDo(str(error)) from error
             case "rollback":
-                for text in roll_back(self._node, app, str(request.args.get("reason", ""))):
-                    yield text
+                told = roll_back(self._node, app, str(request.args.get("reason", "")))
                 self._changed(f"{app} was rolled back on the node itself", None)
+                for text in told:
+                    yield text
             case "clear":
-                gone = self._node.clear(app or None)
+                told = clear(self._node, app)
                 self._changed("the node's own word was taken back", None)
-                yield [f"{one.app}: revision {one.revision} may run again" for one in gone]
+                for text in told:
+                    yield text
             case _:
                 raise CannotDo(f"cannot do {request.do!r}: this agent does not know that")
 
@@ -118,16 +128,41 @@ def roll_back(node: Node, app: AppName, reason: str, by: str = "admin") -> list[
     ours = [one for one in (node.assignment.instances if node.assignment else ()) if one.app == app]
     if not ours:
         raise CannotDo(f"cannot roll back {app}: it is not assigned to this node (see 'skerry-agent status')")
-    told = []
+    told, faults = [], []
     for instance in ours:
-        word = node.roll_back(instance, by, reason or "rolled back on the node", time.time_ns() // 1_000_000)
+        try:
+            word = node.roll_back(instance, by, reason or "rolled back on the node", time.time_ns() // 1_000_000)
+        except DiskError as error:
+            raise CannotDo(f"cannot roll back {app}: {error}") from error
         if isinstance(word, NotPossible):
-            raise CannotDo(word.reason)
-        told.append(f"{instance_name(app, instance.number)}: revision {word.instead} instead of {word.revision}")
-    return told
+            faults.append(word.reason)
+        else:
+            told.append(f"{instance_name(app, instance.number)}: revision {word.instead} instead of {word.revision}")
+    if not told:
+        raise CannotDo(faults[0])
+    return [*told, *faults]
+
+
+def clear(node: Node, app: str) -> list[str]:
+    """Take back this node's word on `app`, or, where that is empty, on all. Says what was done; raises CannotDo."""
+    try:
+        gone = node.clear(AppName(app) if app else None)
+    except DiskError as error:
+        raise CannotDo(f"cannot take back this node's word: {error}") from error
+    if not gone:
+        what = f" on {app}" if app else ""
+        raise CannotDo(f"cannot take back this node's word{what}: it has given none (see 'skerry-agent status')")
+    return [f"{one.app}: revision {one.revision} may run again" for one in gone]
 
 
 def shown(service: str, entry: LogLine) -> str:
     """One line of a log for people: when, what unit, what."""
     at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(entry.at_us // 1_000_000))
-    return f"{at}.{entry.at_us % 1_000_000 // 1000:03d}Z {service.removesuffix('.service').removeprefix('skerry-')} {entry.text}"
+    name = service.removesuffix(".service").removeprefix("skerry-")
+    return f"{at}.{entry.at_us % 1_000_000 // 1000:03d}Z {name} {entry.text}"
+
+
+async def _shown_lines(service: str, lines: int, follow: bool) -> AsyncGenerator[str, None]:
+    async with aclosing(read(service, lines, follow)) as entries:
+        async for entry in entries:
+            yield shown(service, entry)

@@ -29,10 +29,11 @@ from skerry_protocol.messages import Ask, AskPart, Beat, BeatReply, ReportBatch
 
 from . import buslink
 from .answers import Answers
-from .buslink import BusError, Login, NotConnected
+from .buslink import BusError, Login, LoginRefused, NotConnected
 
 log = logging.getLogger(__name__)
 
+REFUSALS = 3
 BACK_OFF_LEAST_S = 0.25
 BACK_OFF_MOST_S = 60.0
 REQUEST_WITHIN_S = 10.0
@@ -54,12 +55,14 @@ class Handlers:
 
     `on_ask` sends parts; `send` raises BusError once nobody listens. It runs beside everything else, and is cancelled
     when the connection ends. The others hold up what comes after them. An exception of any of them is logged, no more.
+    `on_refused`: NATS did not let this node in, REFUSALS times or more in a row.
     """
 
     on_assign: Callable[[bytes], Awaitable[None]]
     on_ask: Callable[[Ask, Send], Awaitable[None]]
     on_nudge: Callable[[], Awaitable[None]]
     on_connected: Callable[[], Awaitable[None]] = nothing
+    on_refused: Callable[[], Awaitable[None]] = nothing
 
 
 class NodeBus:
@@ -87,17 +90,26 @@ class NodeBus:
 
     async def run(self) -> None:
         """Keeps a connection until cancelled."""
-        failures = 0
+        failures = refusals = 0
         while True:
-            was_up = False
+            was_up = refused = False
             try:
                 was_up = await self._once()
                 self.trouble = "the connection to NATS ended"
             except BusError as error:
                 self.trouble = str(error)
+                refused = isinstance(error, LoginRefused)
+            refusals = refusals + 1 if refused else 0
+            if refusals >= REFUSALS:
+                await _guarded("that NATS refuses the login", self._do.on_refused())
             failures = 0 if was_up else failures + 1
             log.info("%s (trying again)", self.trouble)
             await self._back_off(failures)
+
+    def log_in(self, login: Login) -> None:
+        """Connect with these credentials from now on, and at once."""
+        self._login = login
+        self.reconnect()
 
     def reconnect(self) -> None:
         """Drop the connection, if there is one, and try at once: the network changed, or the hub does not answer."""
@@ -248,4 +260,4 @@ def _text(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-__all__ = ["BusError", "Handlers", "Login", "NodeBus", "NotConnected", "Send"]
+__all__ = ["BusError", "Handlers", "Login", "LoginRefused", "NodeBus", "NotConnected", "Send"]

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_WITHIN_S = 15.0
 CLOSE_WITHIN_S = 1.0  # a connection whose handshake failed never says that it is closed
+REFUSALS = ("authorization violation", "authentication revoked", "authentication expired")
+KEPT = 5
 NONCE = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
@@ -35,6 +37,10 @@ class BusError(RuntimeError):
 
 class NotConnected(BusError):
     """There is no connection to NATS now; one is being tried."""
+
+
+class LoginRefused(BusError):
+    """NATS is there, and does not take these credentials."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +71,10 @@ async def connect(
     heard: list[str] = []
 
     async def on_error(error: Exception) -> None:
-        heard[:] = [str(error) or type(error).__name__]
-        log.debug("NATS: %s", heard[0])
-        if "permissions violation" in heard[0].lower():
-            refused(heard[0])
+        heard[:] = [*heard[1 - KEPT :], str(error) or type(error).__name__]
+        log.debug("NATS: %s", heard[-1])
+        if "permissions violation" in heard[-1].lower():
+            refused(heard[-1])
 
     async def on_end() -> None:
         lost()
@@ -85,12 +91,20 @@ async def connect(
     except (TimeoutError, OSError, BusError, nats.errors.Error) as error:
         await close(client)
         # The client says only that no server is left; what it heard before is the reason.
-        reason = heard[0] if heard else str(error) or "no answer"
-        raise BusError(f"cannot reach NATS at {', '.join(servers)}: {reason}") from error
+        raise _why(servers, [*heard, str(error) or "no answer"]) from error
     except BaseException:
         await close(client)
         raise
     return client
+
+
+def _why(servers: Sequence[str], heard: list[str]) -> BusError:
+    """A refusal counts, whatever was heard of the broken connection after it; else what was heard last but one."""
+    where = f"cannot reach NATS at {', '.join(servers)}"
+    for reason in heard:
+        if any(word in reason.lower() for word in REFUSALS):
+            return LoginRefused(f"{where}: {reason}")
+    return BusError(f"{where}: {heard[-2] if len(heard) > 1 else heard[-1]}")
 
 
 def heed() -> None:

@@ -5,6 +5,7 @@ then they read the same files, and `rollback` does its switch itself, under the 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -16,16 +17,16 @@ import msgspec
 
 from skerry_protocol.ids import AppName
 
-from . import grants, sealed
-from .answering import Answering, roll_back
-from .beating import RECORD, RUN
+from . import grants
+from .answering import Answering, clear, roll_back
+from .beating import boot_id, stored
 from .disk import STATE, DiskError, StateDir
-from .grants import Grants
 from .identity import Identity, IdentityError, load
 from .join import JoinError
 from .join import join as join_mesh
+from .journal import JournalError
 from .local import CannotDo
-from .localclient import SOCKET, AgentError, ask
+from .localclient import AgentError, ask
 from .node import Node, Places
 from .reporter import RECORD as TOLD
 from .reporter import Told
@@ -88,26 +89,20 @@ def why(app: str, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("app", required=False)
-@click.option("--clear", is_flag=True, help="Take this node's word back: run what is assigned again.")
+@click.option("--clear", "clearing", is_flag=True, help="Take this node's word back: run what is assigned again.")
 @click.option("--reason", default="", help="Why; the hub's history keeps it.")
-def rollback(app: str | None, clear: bool, reason: str) -> None:
+def rollback(app: str | None, clearing: bool, reason: str) -> None:
     """Put APP back to its previous revision on this node alone. The hub sees it, and does not undo it."""
     _need_root("roll back")
-    if app is None and not clear:
+    if app is None and not clearing:
         raise click.UsageError("name the app that is to go back, or --clear to take back every such word")
-    do, args = ("clear", {"app": app or ""}) if clear else ("rollback", {"app": app or "", "reason": reason})
-    if SOCKET.exists():
-        try:
-            told = list(ask(do, args, timeout=None))
-        except AgentError as error:
-            if "reach" not in str(error):
-                raise click.ClickException(str(error)) from error
-            told = _without_agent(do, app, reason)
-    else:
-        told = _without_agent(do, app, reason)
-    for part in told:
-        for line in part if isinstance(part, list) else [part]:
-            click.echo(line)
+    args = {"app": app or "", "reason": reason}
+    try:
+        told = [str(part) for part in ask("clear" if clearing else "rollback", args)]
+    except AgentError as error:
+        told = _without_agent(app or "", clearing, reason, error)
+    for line in told:
+        click.echo(line)
 
 
 @cli.command()
@@ -127,7 +122,7 @@ def logs(app: str, follow: bool, lines: int) -> None:
 
     try:
         asyncio.run(_with_systemd(shown))
-    except CannotDo as error:
+    except (CannotDo, JournalError) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         sys.exit(130)
@@ -164,12 +159,10 @@ def _view() -> StatusView:
     """From the agent, or from the files where none answers."""
     _need_root("read this node's state")
     identity = _identity()
-    if SOCKET.exists():
-        try:
-            (found,) = ask("status")
-            return msgspec.convert(found, StatusView)
-        except (AgentError, ValueError) as error:
-            click.echo(f"{error}; this is what is on disk:", err=True)
+    try:
+        return msgspec.convert(next(ask("status"), None), StatusView)
+    except (AgentError, ValueError) as error:
+        click.echo(f"{error}; this is what is on disk:", err=True)
     return asyncio.run(_with_systemd(lambda systemd: _read_view(systemd, identity)))
 
 
@@ -180,32 +173,34 @@ async def _read_view(systemd: Systemd, identity: Identity) -> StatusView:
     units = {} if isinstance(shown, Outcome) else {unit.name: unit for unit in shown}
     told = node.disk.saved(TOLD, Told)
     book = told.book if isinstance(told, Told) else Book()
-    held = sealed.message(Grants, sealed.read(RUN / RECORD), RECORD)
-    boottime = systemd.boottime_us() // 1000
-    leases = grants.ticked(held, boottime) if isinstance(held, Grants) else None
+    held, boottime = stored(), systemd.boottime_us() // 1000
+    leases = grants.ticked(held, boottime) if held is not None and held.boot == boot_id() else None
     return status(node, units, book, leases, "the agent does not run", "stopped", boottime)
 
 
-def _without_agent(do: str, app: str | None, reason: str) -> list[object]:
-    """The same as the agent would do, by this process."""
+def _without_agent(app: str, clearing: bool, reason: str, why: AgentError) -> list[str]:
+    """The same as the agent would do, by this process. An agent that runs has the lock, and its word is final."""
     identity = _identity()
-
-    async def work(systemd: Systemd) -> list[object]:
-        node = Node(Places(), identity, systemd)
-        node.open()
-        if do == "clear":
-            told = [f"{one.app}: revision {one.revision} may run again" for one in node.clear(AppName(app) if app else None)]
-        else:
-            told = roll_back(node, AppName(app or ""), reason)
-        switched = await node.switch()
-        failures = [switched.reason] if isinstance(switched, Outcome) else [one.reason for one in switched.failures]
-        return [*told, *failures]
-
     try:
         with StateDir(STATE).locked():
-            return asyncio.run(_with_systemd(work))
-    except (DiskError, CannotDo) as error:
+            click.echo("the agent does not run: this command switches by itself, the hub hears of it later", err=True)
+            return asyncio.run(_with_systemd(lambda systemd: _go_back(systemd, identity, app, clearing, reason)))
+    except CannotDo as error:
         raise click.ClickException(str(error)) from error
+    except DiskError as error:
+        raise click.ClickException(str(why) if error.errno == errno.EWOULDBLOCK else str(error)) from error
+
+
+async def _go_back(systemd: Systemd, identity: Identity, app: str, clearing: bool, reason: str) -> list[str]:
+    node = Node(Places(), identity, systemd)
+    node.open()
+    told = clear(node, app) if clearing else roll_back(node, AppName(app), reason)
+    switched = await node.switch()
+    failures = [switched.reason] if isinstance(switched, Outcome) else [one.reason for one in switched.failures]
+    if failures:
+        done = "; ".join(told)
+        raise CannotDo(f"{done}, but not switched yet: {'; '.join(failures)} (the agent tries again when it runs)")
+    return told
 
 
 async def _with_systemd(work: Callable[[Systemd], Awaitable[T]]) -> T:
@@ -215,4 +210,3 @@ async def _with_systemd(work: Callable[[Systemd], Awaitable[T]]) -> T:
         return await work(systemd)
     finally:
         systemd.close()
-

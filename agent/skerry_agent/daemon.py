@@ -21,6 +21,7 @@ from .beating import Beating
 from .bus import Handlers, Login, NodeBus
 from .disk import DiskError
 from .downloads import Downloads
+from .files import REAL, Files
 from .identity import Identity, machine_key
 from .lives import Lives
 from .local import LocalServer
@@ -28,6 +29,7 @@ from .node import Node, Places
 from .notify import notify, watchdog_seconds
 from .offers import Offers
 from .overrides import NotPossible
+from .renewing import Renewing
 from .reporter import Reporter, now_ms
 from .status import StatusView, status, unit_names
 from .switching import Switching
@@ -46,23 +48,26 @@ HEALTH = "health"
 class Agent:
     """One run of the agent."""
 
-    def __init__(self, places: Places, identity: Identity, systemd: Systemd) -> None:
-        self.node = Node(places, identity, systemd)
+    def __init__(self, places: Places, identity: Identity, systemd: Systemd, files: Files = REAL) -> None:
+        self.node = Node(places, identity, systemd, files)
         self.node.open()
         self._systemd = systemd
         key = machine_key(places.state)
         self.reporter = Reporter(self.node.disk, self.node.writing)
-        self.lives = Lives(systemd, self._health_says, lambda running, life: self.switching.lived(running, life))
-        self.downloads = Downloads(identity, key, places.state, lambda sha, why: self.switching.fetched(sha, why))
+        self.lives = Lives(systemd, self._health_says, self._lived, places.run_units)
+        self.downloads = Downloads(identity, key, places.state, self._fetched)
         self.switching = Switching(self.node, self.lives, self.downloads, self.reporter, self._applied)
         self.answering = Answering(self.node, self.view, self._overridden)
         self.offers = Offers(self.node, self.downloads, self.reporter, self._taken)
+        self.renewing = Renewing(identity, key, places.state, self._renewed)
         self.bus = NodeBus(
             identity.region,
             Login(identity.node, identity.credentials, key),
-            lambda: identity.nats,
-            lambda: pinned.context(pinned.only(lambda: {identity.word.tls_key})),
-            Handlers(self.offers.offered, self.answering.ask, self._nudged, self._connected),
+            lambda: self.renewing.identity.nats,
+            lambda: pinned.context(pinned.only(lambda: {self.renewing.identity.word.tls_key})),
+            Handlers(
+                self.offers.offered, self.answering.ask, self._nudged, self._connected, self.renewing.refused
+            ),
         )
         self.beating = Beating(
             self.node, systemd, self.bus, self._answered, version("skerry"), places.run, places.run_units
@@ -124,7 +129,11 @@ class Agent:
 
     # From the hub
 
+    def _renewed(self, identity: Identity) -> None:
+        self.bus.log_in(Login(identity.node, identity.credentials, machine_key(self.node.places.state)))
+
     async def _connected(self) -> None:
+        self.renewing.let_in()
         self.beating.beat_now()
         self.downloads.hurry()
         self.reporter.wake()
@@ -142,6 +151,12 @@ class Agent:
         self.beating.beat_now()
 
     # From the node itself
+
+    def _lived(self, running: Running, life: health.Life) -> None:
+        self.switching.lived(running, life)
+
+    def _fetched(self, sha256: str, reason: str) -> None:
+        self.switching.fetched(sha256, reason)
 
     async def _applied(self) -> None:
         await self.beating.assigned()
@@ -176,7 +191,7 @@ class Agent:
         """The node's status, as it is now."""
         shown = await self._systemd.show(unit_names(self.node))
         units = {} if isinstance(shown, Outcome) else {unit.name: unit for unit in shown}
-        hub = "" if self.bus.connected.is_set() else (self.bus.trouble or "not connected")
+        hub = "" if self.bus.connected.is_set() else (self.renewing.trouble or self.bus.trouble or "not connected")
         hub = hub or self.beating.trouble or ""
         return status(
             self.node, units, self.reporter.book, self.beating.state, hub, "running", self.beating.boottime_ms()

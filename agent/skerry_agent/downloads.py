@@ -1,7 +1,7 @@
-"""Brings what the node wants and does not have from its hub, over pinned HTTPS: artifacts, and large assignments.
+"""Brings what the node wants and does not have from its hub, over pinned HTTPS: artifacts, large assignments.
 
-Owns which downloads are under way, and when one is tried again. A download that is still wanted is never begun anew; one
-that no longer is, is ended. Must never judge what it brings: digests and archives are `fetch`'s and `unpack`'s.
+Owns which downloads are under way, and when one is tried again. A download that is still wanted is never begun anew;
+one that no longer is, is ended. Must never judge what it brings: digests and archives are `fetch`'s and `unpack`'s.
 """
 
 from __future__ import annotations

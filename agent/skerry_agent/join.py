@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from skerry_protocol.codec import WireError, decode, encode
-from skerry_protocol.ids import NAME_EXPECTED, NodeName, is_name, node_id
+from skerry_protocol.ids import NAME_EXPECTED, NodeName, is_name, machine_mark, node_id
 from skerry_protocol.jointoken import BadToken, JoinToken, parse_token
 from skerry_protocol.messages import FEATURES, JoinReply, JoinRequest
 from skerry_protocol.signing import JOIN, join_words, public_key, sign
@@ -27,6 +27,7 @@ from .disk import DiskError
 from .https import HttpsError, Met, PinnedHttps, WrongMesh
 from .identity import Identity, IdentityError, load, machine_key, save
 
+MACHINE_ID = Path("/etc/machine-id")
 POLL_S = 5.0
 REPLY_MAX = 256 << 10
 FORGOTTEN = 410
@@ -44,6 +45,7 @@ class Machine(Struct, frozen=True):
     arch: str
     memory_bytes: int
     cpu_milli: int
+    mark: str = ""
 
 
 class _Refusal(Struct, frozen=True):
@@ -56,7 +58,11 @@ class _Refusal(Struct, frozen=True):
 def this_machine() -> Machine:
     """What this machine is."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Machine(socket.gethostname(), platform.machine(), memory, (os.cpu_count() or 1) * 1000)
+    try:
+        mark = machine_mark(MACHINE_ID.read_text())
+    except (OSError, UnicodeDecodeError):
+        mark = ""
+    return Machine(socket.gethostname(), platform.machine(), memory, (os.cpu_count() or 1) * 1000, mark)
 
 
 def join(
@@ -142,7 +148,7 @@ def _request(
     return JoinRequest(
         token=token.id, secret=token.secret, machine_key=public, proof=proof, hostname=machine.hostname,
         name=None if name is None else NodeName(name), arch=machine.arch, memory_bytes=machine.memory_bytes,
-        cpu_milli=machine.cpu_milli, features=FEATURES, labels=labels,
+        cpu_milli=machine.cpu_milli, features=FEATURES, labels=labels, machine=machine.mark,
     )  # fmt: skip
 
 

@@ -41,13 +41,14 @@ def now_ms() -> int:
 
 @dataclass
 class Watch:
-    """One instance that is watched. `look`: its unit is to be looked at."""
+    """One instance that is watched. `look`: its unit is to be looked at; `owed`: decided, and not done yet."""
 
     running: Running
     life: Life
     ends: Ends = field(default_factory=Ends)
     next_check: int = 0
     look: asyncio.Event = field(default_factory=asyncio.Event)
+    owed: health.Action | None = None
     task: asyncio.Task[None] | None = None
 
     @property
@@ -131,6 +132,7 @@ class Lives:
 
     async def _turn(self, watch: Watch) -> None:
         """The next thing that matters: a change, a check, or a moment."""
+        await self._act(watch)
         app = watch.running.entry.app
         checked = app.health is not None and watch.life.active_since_ms is not None  # what is down is not asked
         tick = None if watch.waits_for_lease else health.next_tick_ms(watch.life)
@@ -176,15 +178,17 @@ class Lives:
         await self._take(watch, health.checked(watch.life, now_ms(), result.ok, result.reason))
 
     async def _take(self, watch: Watch, result: Result) -> None:
-        state, (watch.life, action) = watch.life.state, result
+        watch.life, action = result
         self._on_state(watch.running, watch.life)
-        if action is None:
-            return
-        try:
-            await self._on_action(watch.running, action)
-        except Exception:
-            watch.life = structs.replace(watch.life, state=state)  # so that it is decided once more
-            raise
+        if action is not None:
+            watch.owed = action
+            await self._act(watch)
+
+    async def _act(self, watch: Watch) -> None:
+        """What was decided is done, or else owed: it is not decided again."""
+        if watch.owed is not None:
+            await self._on_action(watch.running, watch.owed)
+            watch.owed = None
 
 
 async def _changed(event: asyncio.Event, *moments: int) -> bool:

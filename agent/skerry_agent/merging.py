@@ -22,28 +22,29 @@ async def one_by_one(streams: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerat
 
 async def merged(streams: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
     """Whatever comes next from any of them, until all have ended. The first error ends all, and is raised."""
-    queue: asyncio.Queue[T | None] = asyncio.Queue(AHEAD)
+    queue: asyncio.Queue[tuple[T] | Exception | None] = asyncio.Queue(AHEAD)
 
     async def pump(stream: AsyncGenerator[T, None]) -> None:
         try:
             async with aclosing(stream):
                 async for item in stream:
-                    await queue.put(item)
-        finally:
+                    await queue.put((item,))
+        except Exception as error:  # noqa: BLE001 - raised again below
+            await queue.put(error)
+        else:
             await queue.put(None)
 
     tasks = [asyncio.create_task(pump(stream)) for stream in streams]
+    left = len(tasks)
     try:
-        left = len(tasks)
         while left:
-            item = await queue.get()
-            if item is not None:
-                yield item
-                continue
-            left -= 1
-            for task in tasks:
-                if task.done() and not task.cancelled():
-                    task.result()
+            came = await queue.get()
+            if isinstance(came, Exception):
+                raise came
+            if came is None:
+                left -= 1
+            else:
+                yield came[0]
     finally:
         for task in tasks:
             task.cancel()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, field
 
 from skerry_protocol.ids import AppName, InstanceId
 from skerry_protocol.messages import AppRevision, Assignment, Instance, Issued, Override
@@ -25,13 +25,14 @@ from .accept import Alarm, Decision, Held, Refuse, Repeat, Take, decide
 from .actions import Begin, Settle
 from .disk import APPLIED, Damaged, Kept, StateDir
 from .executor import Executor, Failure, Recorded, observe
+from .files import REAL, Files
 from .identity import Identity
 from .overrides import NotPossible
 from .plan import Observed, Plan, plan, restore
 from .render import NodeFacts, Paths
 from .systemd import Outcome, Systemd
 from .target import State, Target, begin, build, finish, keep, settle
-from .unitfiles import UnitFiles
+from .unitfiles import CONTROL, UnitFiles
 
 OVERRIDES_RECORD = "overrides"
 REVISIONS_RECORD = "revisions"
@@ -86,6 +87,7 @@ class Places:
     policy: Path = Path(policies.WHERE)
     run: Path = Path("/run/skerry")
     run_units: Path = Path("/run/systemd/system")
+    control: Path = CONTROL
 
     @property
     def rendering(self) -> Paths:
@@ -96,10 +98,10 @@ class Places:
 class Node:
     """The node's state, read once and kept in step with its disk. Raises DiskError where it cannot be written."""
 
-    def __init__(self, places: Places, identity: Identity, systemd: Systemd) -> None:
+    def __init__(self, places: Places, identity: Identity, systemd: Systemd, files: Files = REAL) -> None:
         self.places = places
         self.identity = identity
-        self.disk = StateDir(places.state)
+        self.disk = StateDir(places.state, files)
         self.systemd = systemd
         self.assignment: Assignment | None = None
         self.accepted: Issued | None = None
@@ -111,7 +113,7 @@ class Node:
         self._seen = Seen()
         self._words = Words()  # as they are on disk
         self._trouble: dict[str, str] = {}
-        self._files = UnitFiles(places.rendering)
+        self._files = UnitFiles(places.rendering, files, places.control)
         self._executor = Executor(systemd, self._files, self._settled)
         self._target: Target | None = None
         self._changed: set[InstanceId] = set()

@@ -1,4 +1,4 @@
-"""Assignments on their way in: judged as they come, and looked for where a beat's answer shows that there is a newer one.
+"""Assignments on their way in: judged as they come, and looked for where a beat's answer names a newer one.
 
 Owns what follows from a decision of `node.offer`: that it is said once, and that the units are switched. Looking for a
 newer one is a loop of its own, because a large assignment on a slow line must not hold up beats.

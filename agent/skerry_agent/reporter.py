@@ -1,7 +1,7 @@
 """What the node tells its hub beside beats: steps and events, kept on disk until the transport has taken them.
 
 Edge around `steps` and `outbox`. Order that matters: the outbox with its new numbers is on disk before a batch is sent,
-so that a number is never given twice. A disk that cannot be written holds reports back until it can; it never stops work.
+so that a number is never given twice. A disk that cannot be written holds reports back, never the work.
 """
 
 from __future__ import annotations
@@ -59,9 +59,10 @@ class Reporter:
         self._dirty = asyncio.Event()
         self.trouble: str | None = None
         found = disk.saved(RECORD, Told)
-        # A new outbox has a new id: the hub counts its numbers apart from those of a lost one. Steps have no such id, so
-        # a new book begins above every number that a lost one may have given.
-        self._told = found if isinstance(found, Told) else Told(Outbox(secrets.token_hex(8)), Book(now_ms()))
+        # A new outbox has a new id: the hub counts its numbers apart from those of a lost one. Steps have no such id,
+        # so a new book begins above every number that a lost one may have given.
+        fresh = Told(Outbox(secrets.token_hex(8)), Book(time.time_ns() // 1000))
+        self._told = found if isinstance(found, Told) else fresh
         if isinstance(found, Damaged):
             self.event("outbox-damaged", f"{found.text}: what was not reported yet is lost")
 
@@ -105,14 +106,15 @@ class Reporter:
         self._told = told
         self._dirty.set()
 
-    def save(self) -> None:
-        """Put it on disk. A failure is noted in `trouble`; `run` tries again."""
+    def save(self) -> bool:
+        """Put it on disk. Whether that was done; if not, `trouble` says why and `run` tries again."""
         try:
             self._disk.save(RECORD, self._told)
             self.trouble = None
         except DiskError as error:
             self.trouble = f"cannot keep reports: {error}"
         self._writing("reports", self.trouble)
+        return self.trouble is None
 
     def _again(self) -> None:
         asyncio.get_running_loop().call_later(RETRY_S, self._dirty.set)
@@ -123,8 +125,7 @@ class Reporter:
             await self._dirty.wait()
             await asyncio.sleep(GATHER_S)
             self._dirty.clear()
-            self.save()
-            if self.trouble is not None:
+            if not self.save():
                 self._again()
             elif bus.connected.is_set():
                 await self._send_all(bus)
@@ -134,13 +135,12 @@ class Reporter:
         self._dirty.set()
 
     async def _send_all(self, bus: NodeBus) -> None:
-        while self.trouble is None:
+        while True:
             box, batch = outbox.next_batch(self._told.box, now_ms())
             if batch is None:
                 return
             self._told = Told(box, self._told.book)
-            self.save()
-            if self.trouble is not None:
+            if not self.save():
                 break  # the numbers are not on disk: after a crash others would get them
             try:
                 await bus.report(batch)
@@ -148,5 +148,6 @@ class Reporter:
                 log.info("%s", error)
                 break
             self._told = Told(outbox.acknowledged(self._told.box, batch), self._told.book)
-            self.save()
+            if not self.save():
+                break
         self._again()

@@ -39,7 +39,8 @@ def why_text(view: StatusView, instances: Sequence[InstanceView]) -> str:
     lines = []
     for one in instances:
         since = "" if not one.since_ms else f" since {_clock(one.since_ms)}"
-        lines.append(f"{one.name}: {one.state or 'nothing is known'}{since}" + (f": {one.reason}" if one.reason else ""))
+        reason = f": {one.reason}" if one.reason else ""
+        lines.append(f"{one.name}: {one.state or 'nothing is known'}{since}{reason}")
         lines.append(f"  unit      {one.unit or 'none yet'}: {one.unit_state}")
         lines.append(f"  asked for revision {one.revision}; runs {one.runs or 'nothing'}")
         if one.changer:
@@ -60,4 +61,5 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Left-aligned columns."""
     lines = [list(heads), *(list(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
+    return "\n".join("  ".join(line).rstrip() for line in padded)

@@ -95,7 +95,8 @@ class Switching:
         self._reporter.keep_only(instance.id for instance in self._node.assignment.instances)
         waiting = {one.instance: one for one in result.plan.waiting}
         failed = {one.instance: one.reason for one in result.failures}
-        self._stuck = {one.instance: (one.state, one.reason) for one in result.plan.waiting if one.step is StepName.STARTED}
+        held = [one for one in result.plan.waiting if one.step is StepName.STARTED]
+        self._stuck = {one.instance: (one.state, one.reason) for one in held}
         self._stuck |= {name: (StepState.FAILED, reason) for name, reason in failed.items() if name is not None}
         for instance in self._node.assignment.instances:
             if (stuck := waiting.get(instance.id)) is not None:

@@ -67,6 +67,11 @@ class ArtifactStore:
         found = (self.find(path.name) for path in sorted(self._folder.iterdir()))
         return tuple(artifact for artifact in found if artifact is not None)
 
+    def written(self) -> tuple[tuple[str, int], ...]:
+        """All that are here, each with the wall-clock ms at which it was written."""
+        here = (path for path in sorted(self._folder.iterdir()) if self.find(path.name) is not None)
+        return tuple((path.name, path.stat().st_mtime_ns // 1_000_000) for path in here)
+
     def remove(self, sha256: str) -> None:
         """It is gone; nothing there is fine."""
         if self.find(sha256) is not None:

@@ -136,6 +136,11 @@ class HubBus:
         revoked = {machine_key, *await self._do.revoked()}
         await self._push(await self._do.servers(), revoked)
 
+    async def change_accounts(self, accounts: natsauth.Accounts) -> None:
+        """Use these accounts from now on. Raises BusError where the server was not told; it is on each connection."""
+        self._accounts = accounts
+        await self._push(await self._do.servers(), await self._do.revoked())
+
     def account_token(self, revoked: Collection[bytes]) -> str:
         """What a server is to start with."""
         return natsauth.mesh_account_token(self._accounts, revoked, now_ms() // 1000)

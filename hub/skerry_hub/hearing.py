@@ -47,13 +47,17 @@ def seconds() -> float:
 class Hearing:
     """See the module. `storm` is what the storm brake says, None while it does not hold."""
 
-    def __init__(self, store: Store, identity: Identity, intake: Intake, term: int) -> None:
+    def __init__(
+        self, store: Store, identity: Identity, intake: Intake, term: int, machine: str = ""
+    ) -> None:
+        """`machine` is `ids.machine_mark` of the machine that the hub runs on."""
         self.storm: str | None = None
         self.trouble: dict[NodeId, str] = {}
         self.last: dict[NodeId, Beat] = {}
         self._store = store
         self._intake = intake
         self._term = term
+        self._machine = machine
         self._beats = Beats(ev.HubStarted(seconds(), term))
         self._terms: dict[NodeId, ev.NodeTerms] = {}
         self._names: dict[NodeId, str] = {}
@@ -62,7 +66,7 @@ class Hearing:
         self._kick: Callable[[], None] = lambda: None
         self._bus: HubBus | None = None
         self._forget: Forget | None = None
-        self._ahead = Ahead(store, identity, self._asked, lambda: self._kick())
+        self._ahead = Ahead(store, identity, self._asked, self._run_again)
 
     def connect(self, kick: Callable[[], None], bus: HubBus, forget: Forget) -> None:
         """Who runs the loops, who reaches the nodes, who forgets an ephemeral one."""
@@ -103,7 +107,7 @@ class Hearing:
 
     def learn(self, state: State, outcome: Outcome) -> None:
         """A run of the loops was committed."""
-        terms = terms_of(state, outcome)
+        terms = terms_of(state, outcome, self._machine)
         changed: dict[NodeId, ev.NodeTerms | None] = {
             node: one for node, one in terms.items() if self._terms.get(node) != one
         }
@@ -225,6 +229,9 @@ class Hearing:
             async for part in parts:
                 yield part
 
+    def _run_again(self) -> None:
+        self._kick()
+
     def _doubt(self, node: NodeId, issued: Issued) -> None:
         self._ahead.claimed(node, issued, seconds())
         self._kick()
@@ -282,7 +289,7 @@ class Hearing:
             await self._forget(node, "ephemeral, and silent for longer than it may be")
 
 
-def terms_of(state: State, outcome: Outcome) -> dict[NodeId, ev.NodeTerms]:
+def terms_of(state: State, outcome: Outcome, machine: str = "") -> dict[NodeId, ev.NodeTerms]:
     """What the commit says of each node, for `beats`."""
     new = {row.node: row for row in outcome.assignments}
     lost_after: dict[NodeId, set[int]] = {}
@@ -296,7 +303,9 @@ def terms_of(state: State, outcome: Outcome) -> dict[NodeId, ev.NodeTerms]:
             fenced.setdefault(one.node, []).append(f"{one.app}-{one.number}")
     told = frozenset(row.step.instance for row in state.steps)
     untold = untold_nodes(outcome.schedule.placements, told, state)
-    return {node.id: _terms(node, state, new, lost_after, fenced, node.id in untold) for node in state.nodes}
+    made = {node.id: _terms(node, state, new, lost_after, fenced) for node in state.nodes}
+    here = frozenset(node.id for node in state.nodes if machine and node.machine == machine)
+    return {node: replace(one, retell=node in untold, own_machine=node in here) for node, one in made.items()}
 
 
 def untold_nodes(
@@ -325,7 +334,6 @@ def _terms(
     new: Mapping[NodeId, AssignmentRow],
     lost_after: Mapping[NodeId, set[int]],
     fenced: Mapping[NodeId, list[str]],
-    retell: bool,
 ) -> ev.NodeTerms:
     issued = list(state.issued.get(node.id, ()))
     made = new.get(node.id)
@@ -342,5 +350,4 @@ def _terms(
         lost_after_ms=frozenset(lengths),
         fenced=tuple(sorted(fenced.get(node.id, []))),
         alive=node.state not in {NodeState.DEAD, NodeState.WAITING},
-        retell=retell,
     )

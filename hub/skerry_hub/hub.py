@@ -14,29 +14,41 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from sqlalchemy import select
 
-from skerry_protocol.ids import NodeId
+from skerry_protocol.ids import NodeId, machine_mark
 
 from .artifacts import ArtifactStore
 from .bus import BusError, Handlers
 from .hearing import Hearing
 from .identity import Identity
 from .intake import Intake
+from .journal import Happened, note
 from .leader import take_lead
 from .loops import Outcome, State
 from .maintenance import Maintenance
 from .model import AssignmentRow, Mesh, NodeRow
 from .natsconfig import Listen
-from .natsedge import Nats, accounts_of
+from .natsedge import Nats, accounts_of, rotated
 from .operators import forget_node
 from .reconcile import Reconciler
 from .resume import may_replace
-from .store import Store, StoreError, rows
+from .store import Owner, Store, StoreError, rows
 from .store import schema as s
 
 LOG = logging.getLogger(__name__)
 NATS_PORT = 4222
+REVOCATIONS_MAX = 5_000
+MACHINE_ID = Path("/etc/machine-id")
+
+
+def own_mark(file: Path = MACHINE_ID) -> str:
+    """The mark of the machine that this hub runs on; empty where it has none."""
+    try:
+        return machine_mark(file.read_text())
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 @dataclass(frozen=True)
@@ -72,12 +84,12 @@ class Hub:
             Listen(settings.host, settings.nats_port),
             settings.nats_program,
         )
-        self.hearing = Hearing(store, identity, intake, term)
+        self.hearing = Hearing(store, identity, intake, term, own_mark())
         self.reconciler = Reconciler(store, identity, self.hearing.add_to, self._publish, self._reconciled)
         self.bus = self.nats.make_bus(self._handlers())
         self.hearing.connect(self.reconciler.kick, self.bus, self.forget)
-        self.maintenance = Maintenance(store)
         self.artifacts = ArtifactStore(identity.data / "artifacts")
+        self.maintenance = Maintenance(store, self.artifacts, self.rotate)
         self._events = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         store.on_commit(self._committed)
@@ -151,6 +163,29 @@ class Hub:
             await forget_node(tx, row, changer, reason)
         await self.throw_out(row)
 
+    async def rotate(self, limit: int = REVOCATIONS_MAX) -> bool:
+        """With `limit` revocations or more: another signing key, which ends them. Nodes renew by themselves.
+
+        The key is on disk before the revocations go: a crash in between leaves more of them than are needed.
+        """
+        if len(await self._revoked()) < limit:
+            return False
+        async with self.store.write() as tx:
+            ended = await tx.rows(select(s.forgotten.c.id, s.forgotten.c.at_ms, s.forgotten.c.doc))
+            self.nats.accounts = await asyncio.to_thread(rotated, self.identity.data, self.nats.accounts)
+            hand = tx.as_owner(Owner.OPERATORS)
+            for node, at_ms, doc in ended:
+                row = msgspec.structs.replace(rows.load(NodeRow, doc), shut_out=True)
+                assert isinstance(at_ms, int)
+                await hand.put(s.forgotten, {"id": str(node), "at_ms": at_ms, "doc": rows.dump(row)})
+            text = "the signing key of NATS was changed, because of many revocations: nodes renew their credentials"
+            await note(hand, Happened("nats-key-changed", text, changer="hub"))
+        try:
+            await self.bus.change_accounts(self.nats.accounts)
+        except BusError as error:
+            LOG.warning("%s (it is told on the next connection)", error)
+        return True
+
     async def throw_out(self, row: NodeRow) -> None:
         """Ends a forgotten machine's connection to NATS."""
         try:
@@ -189,7 +224,8 @@ class Hub:
     async def _revoked(self) -> list[bytes]:
         async with self.store.read() as view:
             found = await view.rows(select(s.forgotten.c.doc))
-        return [rows.load(NodeRow, row[0]).machine_key for row in found]
+        forgotten = [rows.load(NodeRow, row[0]) for row in found]
+        return [row.machine_key for row in forgotten if not row.shut_out]
 
     async def _may_replace(self, node: NodeId, held: bytes) -> bool:
         return await may_replace(self.store, self.identity, node, held)

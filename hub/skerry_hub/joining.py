@@ -96,6 +96,7 @@ async def _make(tx: Transaction, asked: JoinRequest, by: TokenRow, node: NodeId,
         state=NodeState.WAITING if by.approval else NodeState.READY,
         ephemeral_ms=by.ephemeral_ms,
         joined_at_ms=now_ms(),
+        machine=asked.machine[:64],
     )
     hand = tx.as_owner(Owner.OPERATORS)
     await hand.add(s.token_uses, [{"token": by.id, "node": node, "name": name, "at_ms": now_ms()}])

@@ -43,7 +43,8 @@ Freed = frozenset[tuple[AppName, int, Claim]]
 class State:
     """The stored state that a run reads, as of the last commit. `issued` has no bytes; `paused` nodes get nothing.
 
-    `unshown` are the paused ones that only claim to be ahead. `words`: by whose word copies ended that some issued assignment has.
+    `unshown` are the paused ones that only claim to be ahead. `words`: by whose word copies ended that some issued
+    assignment has.
     """
 
     mesh: Mesh

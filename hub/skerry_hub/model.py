@@ -48,6 +48,8 @@ class NodeRow(Struct, frozen=True):
     revision: int = 1
     confirmed_by: str | None = None  # operator who confirmed removing most of its instances
     state_by: str = ""  # who drained it or declared it dead
+    machine: str = ""  # ids.machine_mark, as it said when it joined
+    shut_out: bool = False  # of a forgotten one: its credentials ended with the account's former signing key
 
 
 class AppRow(Struct, frozen=True):
@@ -91,7 +93,7 @@ class Placement(Struct, frozen=True):
     `replaces` is the copy on a lost or draining node that this one stands in for. `revision` is the app's revision that
     the node is to run: it stays as it was while the node is lost and replaced. `place` is the key of the place rules
     that the node was last checked against, so that a later change of the node's labels moves nothing. `home` is the
-    lost node that a fenced copy with keep-original goes back to. `word` is on one that ended, where somebody chose that.
+    lost node that a fenced copy with keep-original goes back to. `word` is on one that ended by somebody's choice.
     """
 
     instance: InstanceId

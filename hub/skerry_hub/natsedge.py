@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from .bus import Handlers, HubBus
-from .files import write_new
+from .files import write_new, write_over
 from .identity import Identity
-from .natsauth import Accounts, new_accounts, open_accounts
+from .natsauth import Accounts, new_accounts, open_accounts, with_new_signing_key
 from .natsconfig import Listen, Settings
 from .natslink import client_tls
 from .natsserver import NatsServer
@@ -27,6 +27,13 @@ def accounts_of(data: Path) -> Accounts:
     if not file.exists():
         write_new(file, new_accounts())
     return open_accounts(file.read_bytes())
+
+
+def rotated(data: Path, accounts: Accounts) -> Accounts:
+    """The accounts under a new signing key, on disk when this returns. All credentials of nodes end with the old one."""
+    kept = with_new_signing_key(accounts)
+    write_over(data / "nats.keys", kept)
+    return open_accounts(kept)
 
 
 class Nats:

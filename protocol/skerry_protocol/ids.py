@@ -40,6 +40,15 @@ def node_id(machine_key: bytes) -> NodeId:
     return NodeId("n" + base64.b32encode(digest).decode().lower())
 
 
+def machine_mark(machine_id: str) -> str:
+    """What tells machines apart without giving away /etc/machine-id, which is to stay secret (machine-id(5)).
+
+    Empty for a machine that has none.
+    """
+    text = machine_id.strip()
+    return hashlib.sha256(f"skerry machine\0{text}".encode()).hexdigest()[:32] if text else ""
+
+
 def instance_id(app: AppName, number: int, entropy: bytes) -> InstanceId:
     """A fresh instance id from at least 7 random bytes, so that a restored hub never repeats one."""
     tail = base64.b32encode(entropy[:7]).decode().lower()[:10]

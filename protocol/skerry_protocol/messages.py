@@ -223,7 +223,10 @@ class AskPart(Struct, frozen=True, omit_defaults=True):
 
 
 class JoinRequest(Struct, frozen=True, omit_defaults=True):
-    """POST /join over pinned HTTPS. `proof` is the machine key's signature over (token id, secret, key)."""
+    """POST /join over pinned HTTPS. `proof` is the machine key's signature over (token id, secret, key).
+
+    `machine` is `ids.machine_mark` of its /etc/machine-id: by it a hub knows the node that it runs on itself.
+    """
 
     token: str
     secret: str
@@ -236,6 +239,7 @@ class JoinRequest(Struct, frozen=True, omit_defaults=True):
     cpu_milli: int = 0
     features: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
+    machine: str = ""
 
 
 class JoinReply(Struct, frozen=True, omit_defaults=True):

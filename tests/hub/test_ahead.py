@@ -1,4 +1,4 @@
-"""Who claims to be ahead of the hub must show it: the region pauses for what this hub signed, never for a mere claim."""
+"""Who claims to be ahead of the hub must show it: the region pauses for what this hub signed, not for a mere claim."""
 
 from __future__ import annotations
 

@@ -75,6 +75,7 @@ async def apply(request: AnyRequest, data: JSONBody[ApplyAsk]) -> ApplyView:
 
     async def effect(tx: Transaction) -> ApplyView:
         await _expected(tx, data.expect)
+        await asyncio.to_thread(_artifacts, hub, data.apps)  # none is collected while this transaction is open
         return await _apply(call, tx, data.apps, data.reason, data.confirm, data.leave_data)
 
     return await call.change(ApplyView, effect)
@@ -91,15 +92,16 @@ def _check(data: ApplyAsk) -> None:
         raise ApiError(400, "cannot apply: the apps have faults", faults=tuple(faults))
 
 
-def _artifacts(hub: Hub, apps: tuple[App, ...]) -> None:
+def _artifacts(hub: Hub, apps: tuple[App, ...], what: str = "apply", then: str = "push them first") -> None:
+    """Raises 409 where an archive is not here."""
     missing = [
-        f"app.{app.name}.artifact.{arch}: {one.sha256[:12]} was not pushed"
+        f"app.{app.name}.artifact.{arch}: {one.sha256[:12]} is not here"
         for app in apps
         for arch, one in app.artifacts.items()
         if hub.artifacts.find(one.sha256) != one
     ]
     if missing:
-        raise ApiError(409, "cannot apply: the hub lacks archives", "push them first", tuple(missing))
+        raise ApiError(409, f"cannot {what}: the hub lacks archives", then, tuple(missing))
 
 
 async def _expected(store: View, expect: dict[str, int]) -> None:
@@ -170,7 +172,9 @@ async def rollback(request: AnyRequest, name: FromPath[str], data: JSONBody[Roll
         app = _content(await _revision(tx, name, number))
         if app is None:
             raise ApiError(409, f"cannot go back to revision {number} of {name}: it was removed there")
-        await asyncio.to_thread(_artifacts, hub, (app,))
+        what = f"go back to revision {number} of {name}"
+        then = "they were collected: apply an app file with that archive, which pushes it"
+        await asyncio.to_thread(_artifacts, hub, (app,), what, then)
         reason = data.reason or f"back to revision {number}"
         return await _apply(call, tx, (app,), reason, data.confirm, data.leave_data)
 

@@ -216,19 +216,19 @@ async def keep(request: AnyRequest, name: FromPath[str], data: JSONBody[KeepAsk]
     """Says which of two machines with one identity is the node; the other gets no leases and must join anew."""
     hub: Hub = request.app.state.hub
     call = await call_of(request)
-    async with hub.store.read() as store:
-        row = await _found(store, name)
-    heard = hub.hearing.machines(row.id)
-    if not heard:
-        raise ApiError(409, f"cannot keep one machine of {row.name}: only one uses its identity")
-    if data.boot not in heard:
-        raise ApiError(409, f"cannot keep {data.boot[:40]!r} of {row.name}: no such boot was heard", ", ".join(heard))
-    hub.hearing.name_machine(row.id, data.boot)
 
     async def effect(tx: Transaction) -> NodeView:
+        row = await _found(tx, name)
+        heard = hub.hearing.machines(row.id)
+        if not heard:
+            raise ApiError(409, f"cannot keep one machine of {row.name}: only one uses its identity")
+        if data.boot not in heard:
+            what = f"cannot keep {data.boot[:40]!r} of {row.name}: no such boot was heard"
+            raise ApiError(409, what, "one of " + ", ".join(heard))
+        hub.hearing.name_machine(row.id, data.boot)
         because = f": {data.reason}" if data.reason else ""
-        text = f"{call.person.name} kept the machine of {row.name} with boot {data.boot}; others must join anew{because}"
-        event = Happened("machine-kept", text, node=row.name, changer=call.person.name)
+        text = f"{call.person.name} kept the machine of {row.name} with boot {data.boot}; others must join anew"
+        event = Happened("machine-kept", text + because, node=row.name, changer=call.person.name)
         await note(tx.as_owner(Owner.OPERATORS), event)
         (view,) = await views(hub, tx, row.id)
         return view

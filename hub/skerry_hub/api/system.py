@@ -59,7 +59,7 @@ def _loud(hub: Hub, restored: bool, paused: int) -> Iterator[str]:
             " until 'skerry hub resume'"
         )
     elif paused:
-        yield f"PAUSED: {paused} nodes hold, or claim to hold, what this hub never issued ('skerry hub resume' shows them)"
+        yield f"PAUSED: {paused} nodes claim to hold what this hub never issued ('skerry hub resume' shows them)"
     outcome = hub.reconciler.last
     for one in outcome.withheld.values() if outcome is not None else ():
         if one.needs_confirmation:

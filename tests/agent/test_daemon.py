@@ -1,0 +1,171 @@
+"""The whole agent: what a hub publishes is run, told, rolled back where it is ill, and ended within seconds.
+
+Most of these take half a second: a real nats-server, and units that have to be up for a second to count as settled.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from skerry_agent.daemon import Agent
+from skerry_agent.localclient import AgentError
+from skerry_protocol.app import Health
+from skerry_protocol.messages import BeatReply, StepName, StepState
+from tests.natsrig import until
+
+from . import builders as b
+from .agentrig import Mesh, mesh
+from .noderig import Copy, assignment, revisions
+
+__all__ = ["mesh"]
+
+WEB = "skerry-web-0.service"
+ONE, TWO = revisions(1, 2)
+
+
+def _exits(agent: Agent, copy: Copy) -> int:
+    life = agent.lives.life(copy.instance.id)
+    return life.exits if life is not None and life.changed else 0
+
+
+async def test_what_is_published_runs_and_is_reported_healthy(mesh: Mesh) -> None:
+    async with mesh.agent() as agent:
+        first = assignment(1, ONE, node=mesh.id)
+        mesh.publish(first)
+        await mesh.step(agent, StepName.HEALTHY, StepState.DONE)
+        await until(lambda: bool(mesh.hub.beats) and mesh.hub.beats[-1][1].applied == b.issued(first))
+        assert await mesh.rig.up(WEB)
+        (view,) = await mesh.asked("status")
+        assert isinstance(view, dict)
+        assert (view["agent"], view["hub"], view["accepted"]) == ("running", "", "1.1")
+    assert await mesh.rig.up(WEB)  # the agent is gone, the unit is not
+    with pytest.raises(AgentError, match="cannot reach the agent"):
+        await mesh.asked("status")
+
+
+async def test_what_was_missed_is_found_by_a_beat(mesh: Mesh) -> None:
+    """The message was lost on its way; the answer to a beat names it."""
+    first = assignment(1, ONE, node=mesh.id)
+    async with mesh.agent() as agent:
+        await agent.bus.connected.wait()
+        mesh.publish(first)
+        await until(lambda: agent.node.accepted == b.issued(first))
+        agent.node.accepted = agent.node.assignment = None
+        agent.offers.newest_is(b.issued(first))
+        await until(lambda: agent.node.accepted == b.issued(first))
+
+
+async def test_a_change_that_crashes_is_put_back_and_why_says_so(mesh: Mesh) -> None:
+    sick = Copy(b.an_app(run=("/bin/false",)), 2)
+    first = assignment(1, ONE, node=mesh.id)
+    async with mesh.agent() as agent:
+        mesh.publish(first)
+        await mesh.step(agent, StepName.HEALTHY, StepState.DONE)
+        mesh.publish(assignment(2, sick, since=(first,), node=mesh.id))
+        for exits in (1, 2):
+            await until(lambda now=exits: _exits(agent, sick) == now)
+            await mesh.rig.systemd.restart(WEB, 1)
+        reason = await mesh.step(agent, StepName.HEALTHY, StepState.HELD)
+        assert "revision 1 runs instead, by health: it ended 3 times" in reason
+        (override,) = agent.node.overrides
+        assert (override.revision, override.instead) == (2, 1)
+        await until(lambda: mesh.hub.beats[-1][1].overrides == (override,))
+        ((found,),) = await mesh.asked("why", app="web")
+        assert found["state"] == "started held"
+        assert found["runs"] == 1
+        assert await mesh.asked("clear") == ["web: revision 2 may run again"]
+        await until(lambda: "/bin/false" in mesh.rig.command(WEB))
+
+
+async def test_a_command_that_cannot_be_done_says_why_in_one_line(mesh: Mesh) -> None:
+    async with mesh.agent() as agent:
+        mesh.publish(assignment(1, ONE, node=mesh.id))
+        await mesh.step(agent, StepName.STARTED, StepState.DONE)
+        for do, app, text in (
+            ("rollback", "web", "this node keeps no other revision than 1"),
+            ("rollback", "nope", "it is not assigned to this node"),
+            ("why", "nope", "it is not assigned|is not assigned"),
+            ("clear", "", "it has given none"),
+            ("dance", "", "this agent does not know that"),
+        ):
+            with pytest.raises(AgentError, match=text) as error:
+                await mesh.asked(do, app=app)
+            assert "\n" not in str(error.value)
+
+
+async def test_a_full_disk_is_a_condition_and_the_assignment_comes_again_with_a_beat(mesh: Mesh) -> None:
+    first = assignment(1, ONE, node=mesh.id)
+    async with mesh.agent() as agent:
+        await agent.bus.connected.wait()
+        mesh.rig.disk.left = 0
+        mesh.publish(first)
+        await until(lambda: "disk" in agent.node.conditions)
+        agent.beating.beat_now()
+        await until(lambda: bool(mesh.hub.beats and "disk" in mesh.hub.beats[-1][1].conditions))
+        assert agent.node.accepted is None
+        with pytest.raises(AgentError):
+            await mesh.asked("rollback", app="web")
+        mesh.rig.disk.left = None
+        agent.offers.newest_is(b.issued(first))
+        await mesh.step(agent, StepName.STARTED, StepState.DONE)
+        await until(lambda: "disk" not in agent.node.conditions)
+
+
+async def test_a_refusal_is_an_event_once_however_often_it_comes(mesh: Mesh) -> None:
+    first = assignment(1, ONE, node=mesh.id)
+    bad = assignment(2, TWO, node=mesh.id)  # its hub does not know what the node holds
+    async with mesh.agent() as agent:
+        mesh.publish(first)
+        await mesh.step(agent, StepName.HEALTHY, StepState.DONE)
+        for _ in range(5):
+            agent.offers.judge(b.envelope(bad))
+        agent.beating.beat_now()
+        await until(lambda: bool(mesh.hub.beats and mesh.hub.beats[-1][1].refused))
+    box = agent.reporter._told.box
+    events = [one.event for batch in mesh.reports() for one in batch.entries if one.event]
+    events += [*box.events, *(one.event for one in box.sent if one.event)]
+    # The hub does not know what the node holds; from then on the node is diverged: two things to say, each once.
+    assert sum(one.count for one in events if one.code == "refused-diverged") == 2
+
+
+async def test_a_hub_that_lost_its_reports_hears_them_again(mesh: Mesh) -> None:
+    async with mesh.agent() as agent:
+        mesh.publish(assignment(1, ONE, node=mesh.id))
+        await mesh.step(agent, StepName.HEALTHY, StepState.DONE)
+        await until(lambda: agent.reporter._told.box.empty)
+        mesh.reports()
+        await agent._answered(BeatReply(1, 1, retell=True))
+        _, again = await mesh.hub.next_report()
+        assert {one.step.step for one in again.entries if one.step} == set(StepName)
+
+
+@pytest.mark.parametrize("connected", [True, False])
+async def test_it_ends_within_seconds_whatever_it_does(mesh: Mesh, connected: bool) -> None:
+    hanging = Health(http="http://127.0.0.1:9/", timeout_ms=60_000)
+    made = assignment(1, Copy(b.an_app(health=hanging)), node=mesh.id)
+    if not connected:
+        mesh.rig.identity = type(mesh.rig.identity)(
+            **{key: getattr(mesh.rig.identity, key) for key in mesh.rig.identity.__struct_fields__ if key != "nats"},
+            nats=("tls://127.0.0.1:9",),
+        )
+    async with mesh.agent() as agent:
+        if connected:
+            mesh.publish(made)
+            await until(lambda: agent.node.accepted == b.issued(made))
+        began = time.monotonic()
+    assert time.monotonic() - began < 5
+
+
+async def test_the_agent_sees_no_second_life_in_its_own_restart(mesh: Mesh) -> None:
+    async with mesh.agent() as agent:
+        mesh.publish(assignment(1, ONE, node=mesh.id))
+        await mesh.step(agent, StepName.HEALTHY, StepState.DONE)
+        seq = agent.reporter.book.seq
+    mesh.rig.systemd.calls.clear()
+    async with mesh.agent() as agent:
+        await until(lambda: agent.node.applied.issued is not None and bool(agent.lives.known()))
+        await mesh.step(agent, StepName.HEALTHY, StepState.DONE)
+        assert not [call for call in mesh.rig.systemd.calls if call.startswith(("start", "stop", "restart"))]
+        assert agent.reporter.book.seq >= seq
