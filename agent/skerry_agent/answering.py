@@ -71,7 +71,9 @@ class Answering:
 
     async def logs(self, app: AppName, lines: int, follow: bool) -> AsyncGenerator[str, None]:
         """The journal of this node's instances of `app`: one after another, or with `follow` all of them, live."""
-        services = [one.rendered.service for one in self._node.applied.instances.values() if one.instance.app == app]
+        services = [
+            one.rendered.service for one in self._node.applied.instances.values() if one.instance.app == app
+        ]
         if not services:
             raise CannotDo(f"cannot read logs: no instance of {app} is on this node")
         readers = [_shown_lines(service, lines, follow) for service in services]
@@ -88,7 +90,9 @@ class Answering:
             case "why":
                 found = of_app(await self._view(), app)
                 if not found:
-                    raise CannotDo(f"cannot say why: {app} is not assigned to this node (see 'skerry-agent status')")
+                    raise CannotDo(
+                        f"cannot say why: {app} is not assigned to this node (see 'skerry-agent status')"
+                    )
                 yield msgspec.to_builtins(found)
             case "logs":
                 try:
@@ -116,7 +120,9 @@ def held(disk: StateDir) -> Iterator[AskPart]:
     """The accepted assignment's signed bytes: a hub that lost its state learns from them what it once decided."""
     kept = disk.accepted()
     if not isinstance(kept, Kept):
-        yield AskPart(last=True, error=kept.text if kept is not None else "this node accepted no assignment yet")
+        yield AskPart(
+            last=True, error=kept.text if kept is not None else "this node accepted no assignment yet"
+        )
         return
     data = encode(kept.envelope)
     for start in range(0, len(data), PART_BYTES):
@@ -131,13 +137,17 @@ def roll_back(node: Node, app: AppName, reason: str, by: str = "admin") -> list[
     told, faults = [], []
     for instance in ours:
         try:
-            word = node.roll_back(instance, by, reason or "rolled back on the node", time.time_ns() // 1_000_000)
+            word = node.roll_back(
+                instance, by, reason or "rolled back on the node", time.time_ns() // 1_000_000
+            )
         except DiskError as error:
             raise CannotDo(f"cannot roll back {app}: {error}") from error
         if isinstance(word, NotPossible):
             faults.append(word.reason)
         else:
-            told.append(f"{instance_name(app, instance.number)}: revision {word.instead} instead of {word.revision}")
+            told.append(
+                f"{instance_name(app, instance.number)}: revision {word.instead} instead of {word.revision}"
+            )
     if not told:
         raise CannotDo(faults[0])
     return [*told, *faults]
@@ -151,7 +161,9 @@ def clear(node: Node, app: str) -> list[str]:
         raise CannotDo(f"cannot take back this node's word: {error}") from error
     if not gone:
         what = f" on {app}" if app else ""
-        raise CannotDo(f"cannot take back this node's word{what}: it has given none (see 'skerry-agent status')")
+        raise CannotDo(
+            f"cannot take back this node's word{what}: it has given none (see 'skerry-agent status')"
+        )
     return [f"{one.app}: revision {one.revision} may run again" for one in gone]
 
 

@@ -27,7 +27,7 @@ from .grants import ArmLease, BeatNow, CloseLease, Grants
 from .leases import RUN as TIMERS
 from .leases import Leases
 from .node import Node
-from .systemd import JobResult, Outcome, Systemd
+from .systemd import JobResult, LoadState, Outcome, Systemd, UnitState
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +50,23 @@ def stored(run: Path = RUN) -> Grants | None:
     return found if isinstance(found, Grants) else None
 
 
+def nothing() -> None:
+    """For whoever need not know."""
+
+
+def takes(unit: UnitState) -> float:
+    """How long it may take to stop (ms); what is not there takes nothing."""
+    if unit.load is LoadState.NOT_FOUND:
+        return 0.0
+    return float("inf") if unit.stop_timeout_us is None else unit.stop_timeout_us / 1000
+
+
 class Beating:
     """The node's leases and beats. `run` beats until cancelled."""
 
     def __init__(
         self, node: Node, systemd: Systemd, bus: NodeBus, on_reply: OnReply, version: str, run: Path = RUN,
-        timers: Path = TIMERS,
+        timers: Path = TIMERS, on_unfit: Callable[[], None] = nothing,
     ) -> None:  # fmt: skip
         self._node = node
         self._systemd = systemd
@@ -63,6 +74,7 @@ class Beating:
         self._on_reply = on_reply
         self._version = version
         self._run = run
+        self._on_unfit = on_unfit
         self._leases = Leases(systemd, timers)
         self._now = asyncio.Event()
         self.heard_ms: int | None = None
@@ -169,6 +181,7 @@ class Beating:
             stopped=stopped,
             features=FEATURES,
             agent=self._version,
+            term=self.state.term,
         )
 
     async def _do(self, actions: tuple[grants.Action, ...]) -> None:
@@ -182,7 +195,7 @@ class Beating:
                     self.beat_now()
 
     async def _arm(self, action: ArmLease) -> None:
-        if action.opens and await self._going_to_sleep():
+        if action.opens and (await self._going_to_sleep() or await self._outlives(action.length_ms)):
             self._keep(grants.lease_ended(self.state, action.length_ms))
             return
         armed = await self._leases.arm(action.length_ms, action.deadline_ms * 1000, action.opens)
@@ -195,3 +208,17 @@ class Beating:
         """To open a lease then would keep the machine awake: its target conflicts with sleep.target."""
         shown = await self._systemd.show(["sleep.target"])
         return not isinstance(shown, Outcome) and shown[0].up
+
+    async def _outlives(self, length_ms: int) -> bool:
+        """Whether a copy that this lease would start takes longer to stop than it may: made so while no agent looked.
+
+        The switch that is asked for then takes it out, and the next grant opens the lease for the others.
+        """
+        limits = self._node.stop_limits(length_ms)
+        shown = await self._systemd.show(sorted(limits)) if limits else ()
+        if isinstance(shown, Outcome):
+            return True
+        if all(takes(unit) <= limits[unit.name] for unit in shown):
+            return False
+        self._on_unfit()
+        return True

@@ -50,7 +50,9 @@ def cli() -> None:
 @cli.command()
 @click.argument("token")
 @click.option("--name", help="The node's name; the host's name otherwise.")
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label that this machine asks for.")
+@click.option(
+    "--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label that this machine asks for."
+)
 def join(token: str, name: str | None, labels: tuple[str, ...]) -> None:
     """Join the mesh that TOKEN ('skerry token create') is for, and start the agent."""
     _need_root("join")
@@ -83,13 +85,17 @@ def why(app: str, as_json: bool) -> None:
     view = _view()
     found = of_app(view, AppName(app))
     if not found:
-        raise click.ClickException(f"cannot say why: {app} is not assigned to this node (see 'skerry-agent status')")
+        raise click.ClickException(
+            f"cannot say why: {app} is not assigned to this node (see 'skerry-agent status')"
+        )
     click.echo(msgspec.json.encode(found).decode() if as_json else why_text(view, found))
 
 
 @cli.command()
 @click.argument("app", required=False)
-@click.option("--clear", "clearing", is_flag=True, help="Take this node's word back: run what is assigned again.")
+@click.option(
+    "--clear", "clearing", is_flag=True, help="Take this node's word back: run what is assigned again."
+)
 @click.option("--reason", default="", help="Why; the hub's history keeps it.")
 def rollback(app: str | None, clearing: bool, reason: str) -> None:
     """Put APP back to its previous revision on this node alone. The hub sees it, and does not undo it."""
@@ -183,8 +189,12 @@ def _without_agent(app: str, clearing: bool, reason: str, why: AgentError) -> li
     identity = _identity()
     try:
         with StateDir(STATE).locked():
-            click.echo("the agent does not run: this command switches by itself, the hub hears of it later", err=True)
-            return asyncio.run(_with_systemd(lambda systemd: _go_back(systemd, identity, app, clearing, reason)))
+            click.echo(
+                "the agent does not run: this command switches by itself, the hub hears of it later", err=True
+            )
+            return asyncio.run(
+                _with_systemd(lambda systemd: _go_back(systemd, identity, app, clearing, reason))
+            )
     except CannotDo as error:
         raise click.ClickException(str(error)) from error
     except DiskError as error:
@@ -196,10 +206,14 @@ async def _go_back(systemd: Systemd, identity: Identity, app: str, clearing: boo
     node.open()
     told = clear(node, app) if clearing else roll_back(node, AppName(app), reason)
     switched = await node.switch()
-    failures = [switched.reason] if isinstance(switched, Outcome) else [one.reason for one in switched.failures]
+    failures = (
+        [switched.reason] if isinstance(switched, Outcome) else [one.reason for one in switched.failures]
+    )
     if failures:
         done = "; ".join(told)
-        raise CannotDo(f"{done}, but not switched yet: {'; '.join(failures)} (the agent tries again when it runs)")
+        raise CannotDo(
+            f"{done}, but not switched yet: {'; '.join(failures)} (the agent tries again when it runs)"
+        )
     return told
 
 

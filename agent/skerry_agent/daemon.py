@@ -70,8 +70,9 @@ class Agent:
             ),
         )
         self.beating = Beating(
-            self.node, systemd, self.bus, self._answered, version("skerry"), places.run, places.run_units
-        )
+            self.node, systemd, self.bus, self._answered, version("skerry"), places.run, places.run_units,
+            self.switching.due,
+        )  # fmt: skip
         self._local = LocalServer(self.answering.local, places.run / "agent.sock")
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -191,10 +192,20 @@ class Agent:
         """The node's status, as it is now."""
         shown = await self._systemd.show(unit_names(self.node))
         units = {} if isinstance(shown, Outcome) else {unit.name: unit for unit in shown}
-        hub = "" if self.bus.connected.is_set() else (self.renewing.trouble or self.bus.trouble or "not connected")
+        hub = (
+            ""
+            if self.bus.connected.is_set()
+            else (self.renewing.trouble or self.bus.trouble or "not connected")
+        )
         hub = hub or self.beating.trouble or ""
         return status(
-            self.node, units, self.reporter.book, self.beating.state, hub, "running", self.beating.boottime_ms()
+            self.node,
+            units,
+            self.reporter.book,
+            self.beating.state,
+            hub,
+            "running",
+            self.beating.boottime_ms(),
         )
 
     async def _last_beat(self) -> None:

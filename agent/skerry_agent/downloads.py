@@ -97,7 +97,9 @@ class Downloads:
     async def assignment(self, at: AssignmentAt) -> bytes:
         """The Envelope that is named. Raises HttpsError."""
         if not 0 < at.size <= MESSAGE_MAX:
-            raise HttpsError(f"cannot fetch an assignment of {at.size} bytes: at most {MESSAGE_MAX} are taken")
+            raise HttpsError(
+                f"cannot fetch an assignment of {at.size} bytes: at most {MESSAGE_MAX} are taken"
+            )
         path = f"/assignments/{at.issued.digest.hex()}"
         return await asyncio.to_thread(self._get, path, at.size + 4096)
 
@@ -156,12 +158,16 @@ class Downloads:
         """When cancelled it ends only once the thread has: two of them must not write the same files."""
         stop = threading.Event()
         work = asyncio.get_running_loop().run_in_executor(None, self._get_and_unpack, artifact, stop)
+        work.add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )  # nobody may be left to hear it
         try:
-            await asyncio.shield(work)
+            await asyncio.wait([work])
         except asyncio.CancelledError:
             stop.set()
             await asyncio.wait([work])
             raise
+        work.result()
 
     def _get_and_unpack(self, artifact: Artifact, stop: threading.Event) -> None:
         archive = fetch(self._open, f"/artifacts/{artifact.sha256}", artifact, self._parts, stop=stop)
@@ -174,4 +180,3 @@ class Downloads:
                 await self._hurry.wait()
         except TimeoutError:
             return
-

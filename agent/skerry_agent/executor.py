@@ -8,7 +8,7 @@ what was asked for, and what becomes of it is for `health` to judge. Every actio
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from msgspec import Struct
 
@@ -26,7 +26,9 @@ JOB_SECONDS = 90.0  # beside a unit's own stop timeout: systemd's own default
 RELOAD_SECONDS = 60.0
 PATTERN = "skerry-*"
 # Shipped beside the rendered ones; never an instance's.
-OWN = frozenset({"skerry-agent.service", "skerry-restore.service", "skerry-net.service", "skerry-fence.service"})
+OWN = frozenset(
+    {"skerry-agent.service", "skerry-restore.service", "skerry-net.service", "skerry-fence.service"}
+)
 VERBS = {do.StartUnit: "start", do.RestartUnit: "restart", do.StopUnit: "stop", do.CheckStop: "start"}
 
 
@@ -42,12 +44,17 @@ Recorded = do.Begin | do.Settle | do.Finish
 Settled = Callable[[Recorded], None]
 
 
-async def observe(systemd: Systemd, files: UnitFiles, expected: Iterable[Running]) -> Observed | Outcome:
+async def observe(systemd: Systemd, files: UnitFiles, expected: Collection[Running]) -> Observed | Outcome:
     """What of Skerry's is on disk and in systemd now; an Outcome where systemd does not answer."""
     units = await systemd.units([PATTERN])
     if isinstance(units, Outcome):
         return units
     ours = [unit for unit in units if unit.name not in OWN]
+    # After a boot a fenced service is not loaded until its lease opens; a drop-in must be seen before that.
+    fenced = {one.rendered.service for one in expected if one.rendered.lease} - {unit.name for unit in ours}
+    to_come = await systemd.show(sorted(fenced)) if fenced else ()
+    if isinstance(to_come, Outcome):
+        return to_come
     seen = files.seen(expected)
     return Observed(
         files={name: text for name, text in seen.files.items() if name not in OWN},
@@ -57,7 +64,11 @@ async def observe(systemd: Systemd, files: UnitFiles, expected: Iterable[Running
         active=frozenset(unit.name for unit in ours if unit.up),
         loaded=frozenset(unit.name for unit in ours),
         stale=frozenset(unit.name for unit in ours if unit.stale),
-        stop_ms={unit.name: _ms(unit.stop_timeout_us) for unit in ours if unit.name.endswith(".service")},
+        stop_ms={
+            unit.name: _ms(unit.stop_timeout_us)
+            for unit in (*ours, *to_come)
+            if unit.name.endswith(".service")
+        },
     )
 
 
@@ -128,7 +139,9 @@ class Executor:
         reasons = unfit(rules, action.limit_ms, leases[0] if leases else "a lease")
         if not reasons:
             return Outcome(action.unit, JobResult.DONE)
-        return Outcome(action.unit, JobResult.REFUSED, f"{'; '.join(reasons)} (systemctl revert {action.unit})")
+        return Outcome(
+            action.unit, JobResult.REFUSED, f"{'; '.join(reasons)} (systemctl revert {action.unit})"
+        )
 
     def _on_disk(self, action: do.Action) -> None:
         files = self._files
@@ -164,5 +177,9 @@ async def _leased(leased: bool, job: Awaitable[Outcome]) -> Outcome:
 
 
 def _why(action: do.Action, outcome: Outcome) -> str:
-    what = "reload systemd" if isinstance(action, do.Reload) else f"{VERBS.get(type(action), 'change')} {outcome.unit}"
+    what = (
+        "reload systemd"
+        if isinstance(action, do.Reload)
+        else f"{VERBS.get(type(action), 'change')} {outcome.unit}"
+    )
     return f"cannot {what}: {outcome.reason or outcome.result.value}"

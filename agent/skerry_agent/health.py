@@ -102,6 +102,8 @@ def unit_down(life: Life, now_ms: int, exited: bool, reason: str) -> tuple[Life,
 
 def checked(life: Life, now_ms: int, ok: bool, reason: str) -> tuple[Life, Action | None]:
     """A check came back."""
+    if life.state is State.ROLLED_BACK:
+        return life, None  # this life is over, whatever is heard of it until the switch
     if ok:
         life = structs.replace(
             life,

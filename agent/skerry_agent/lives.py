@@ -134,9 +134,13 @@ class Lives:
         """The next thing that matters: a change, a check, or a moment."""
         await self._act(watch)
         app = watch.running.entry.app
-        checked = app.health is not None and watch.life.active_since_ms is not None  # what is down is not asked
+        checked = (
+            app.health is not None and watch.life.active_since_ms is not None
+        )  # what is down is not asked
         tick = None if watch.waits_for_lease else health.next_tick_ms(watch.life)
-        if await _changed(watch.look, *([watch.next_check] if checked else []), *([] if tick is None else [tick])):
+        if await _changed(
+            watch.look, *([watch.next_check] if checked else []), *([] if tick is None else [tick])
+        ):
             await self._look(watch)
         elif checked and app.health is not None and now_ms() >= watch.next_check:
             watch.next_check = now_ms() + app.health.every_ms
@@ -153,7 +157,9 @@ class Lives:
         before = watch.ends
         watch.ends, more = before.seen(unit)
         for _ in range(more):
-            await self._take(watch, health.unit_down(watch.life, now_ms(), exited=True, reason=how_it_ended(unit)))
+            await self._take(
+                watch, health.unit_down(watch.life, now_ms(), exited=True, reason=how_it_ended(unit))
+            )
         fresh = watch.life.active_since_ms is None or unit.invocation != before.invocation
         if unit.active == "active" and fresh:
             await self._came_up(watch, unit)

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from skerry_protocol.ids import AppName, InstanceId
 from skerry_protocol.messages import AppRevision, Assignment, Instance, Issued, Override
-from skerry_protocol.signing import Delegation
 
 from . import overrides as words
 from . import policy as policies
@@ -29,43 +28,13 @@ from .files import REAL, Files
 from .identity import Identity
 from .overrides import NotPossible
 from .plan import Observed, Plan, plan, restore
+from .records import OVERRIDES_RECORD, REVISIONS_RECORD, SEEN_RECORD, Revisions, Seen, Words, damaged
 from .render import NodeFacts, Paths
 from .systemd import Outcome, Systemd
 from .target import State, Target, begin, build, finish, keep, settle
 from .unitfiles import CONTROL, UnitFiles
 
-OVERRIDES_RECORD = "overrides"
-REVISIONS_RECORD = "revisions"
-SEEN_RECORD = "delegation"
-
 T = TypeVar("T", bound=Struct)
-
-
-def damaged(record: str) -> str:
-    """The condition that says so of a record."""
-    return f"damaged-{record}"
-
-
-class Words(Struct, frozen=True, omit_defaults=True):
-    """The record of this node's overrides."""
-
-    overrides: tuple[Override, ...] = ()
-
-
-class Revisions(Struct, frozen=True, omit_defaults=True):
-    """The record of the last two distinct revisions that each instance ran here."""
-
-    kept: dict[InstanceId, tuple[AppRevision, ...]] = field(default_factory=dict)
-
-
-class Seen(Struct, frozen=True, omit_defaults=True):
-    """The record of the newest delegation seen, and what was held when a hub did not know it.
-
-    The node is diverged while it still holds that; so accepting something else ends it by the same write.
-    """
-
-    delegation: Delegation | None = None
-    diverged: Issued | None = None
 
 
 @dataclass(frozen=True)
@@ -233,6 +202,16 @@ class Node:
         every = [one.rendered for name in applied.names() for one in applied.of(name)]
         return frozenset(one.service for one in every if one.lease is not None)
 
+    def stop_limits(self, length_ms: int) -> dict[str, int]:
+        """Each service that a lease of this length would start, and how long (ms) it may take to stop."""
+        every = [one.rendered for name in self.applied.names() for one in self.applied.of(name)]
+        return {
+            one.service: one.lease.stop_ms
+            for one in every
+            if one.lease and one.lease.length_ms == length_ms
+            if (self.places.units / f"{one.wanted_by}.wants" / one.starts).is_symlink()
+        }
+
     # The node's own word
 
     def roll_back(self, instance: Instance, by: str, reason: str, now_ms: int) -> Override | NotPossible:
@@ -276,7 +255,9 @@ class Node:
     def artifacts(self) -> frozenset[str]:
         """The digests of the artifacts that are unpacked here."""
         try:
-            return frozenset(path.name for path in (self.places.state / "artifacts").iterdir() if path.is_dir())
+            return frozenset(
+                path.name for path in (self.places.state / "artifacts").iterdir() if path.is_dir()
+            )
         except OSError:
             return frozenset()  # what can't be seen is brought anew
 
@@ -286,7 +267,13 @@ class Node:
             return None
         facts = NodeFacts(self.assignment.node_name or self.identity.name, platform.machine())
         return build(
-            self.assignment, self.accepted, self.overrides, self.kept, self.policy(), self.places.rendering, facts
+            self.assignment,
+            self.accepted,
+            self.overrides,
+            self.kept,
+            self.policy(),
+            self.places.rendering,
+            facts,
         )
 
     async def switch(self) -> Switched | Outcome:

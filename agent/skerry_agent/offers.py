@@ -29,7 +29,9 @@ AT_MAX = 4096
 class Offers:
     """See the module. `taken` is called when what is held may have changed."""
 
-    def __init__(self, node: Node, downloads: Downloads, reporter: Reporter, taken: Callable[[], None]) -> None:
+    def __init__(
+        self, node: Node, downloads: Downloads, reporter: Reporter, taken: Callable[[], None]
+    ) -> None:
         self._node = node
         self._downloads = downloads
         self._reporter = reporter

@@ -72,14 +72,22 @@ class Reporter:
         return self._told.book
 
     def step(
-        self, instance: Instance, revision: int, version: Version, name: StepName, state: StepState, reason: str = ""
+        self,
+        instance: Instance,
+        revision: int,
+        version: Version,
+        name: StepName,
+        state: StepState,
+        reason: str = "",
     ) -> None:
         """An instance's step is in this state now; nothing is said twice."""
         book, new = steps.note(self._told.book, instance, revision, version, name, state, now_ms(), reason)
         if new is not None:
             self._set(Told(outbox.add_step(self._told.box, new), book))
 
-    def event(self, code: str, text: str, app: AppName | None = None, instance: InstanceId | None = None) -> None:
+    def event(
+        self, code: str, text: str, app: AppName | None = None, instance: InstanceId | None = None
+    ) -> None:
         """Something happened that people want to know."""
         log.info("%s", text)
         box = outbox.add_event(self._told.box, Event(code, text, now_ms(), app, instance))

@@ -44,7 +44,9 @@ def why_text(view: StatusView, instances: Sequence[InstanceView]) -> str:
         lines.append(f"  unit      {one.unit or 'none yet'}: {one.unit_state}")
         lines.append(f"  asked for revision {one.revision}; runs {one.runs or 'nothing'}")
         if one.changer:
-            lines.append(f"  changed   by {one.changer}" + (f": {one.change_reason}" if one.change_reason else ""))
+            lines.append(
+                f"  changed   by {one.changer}" + (f": {one.change_reason}" if one.change_reason else "")
+            )
         if one.lease_ms_left is not None:
             lines.append(f"  lease     {one.lease_ms_left / 1000:.1f} s left")
     lines += [f"override: {text}" for text in view.overrides if text.startswith(f"{instances[0].app}:")]

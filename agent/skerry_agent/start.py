@@ -30,7 +30,10 @@ def run(state: Path = STATE) -> int:
     try:
         identity = load(state)
         if identity is None:
-            print("skerry-agent: this machine has not joined a mesh ('skerry-agent join TOKEN')", file=sys.stderr)
+            print(
+                "skerry-agent: this machine has not joined a mesh ('skerry-agent join TOKEN')",
+                file=sys.stderr,
+            )
             return EXIT_CONFIG
         with StateDir(state).locked():
             # Never closed: that would wait for threads of downloads, which may sit in a slow read. `cli` leaves without

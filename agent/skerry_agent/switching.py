@@ -26,14 +26,25 @@ log = logging.getLogger(__name__)
 
 RETRY_LEAST_S = 2.0
 RETRY_MOST_S = 60.0
-DONE_BEFORE_START = (StepName.RECEIVED, StepName.VERIFIED, StepName.FETCHED, StepName.NETWORK, StepName.STORAGE)
+DONE_BEFORE_START = (
+    StepName.RECEIVED,
+    StepName.VERIFIED,
+    StepName.FETCHED,
+    StepName.NETWORK,
+    StepName.STORAGE,
+)
 
 
 class Switching:
     """See the module. `after` is called when what is applied may have changed."""
 
     def __init__(
-        self, node: Node, lives: Lives, downloads: Downloads, reporter: Reporter, after: Callable[[], Awaitable[None]]
+        self,
+        node: Node,
+        lives: Lives,
+        downloads: Downloads,
+        reporter: Reporter,
+        after: Callable[[], Awaitable[None]],
     ) -> None:
         self._node = node
         self._lives = lives
@@ -97,7 +108,9 @@ class Switching:
         failed = {one.instance: one.reason for one in result.failures}
         held = [one for one in result.plan.waiting if one.step is StepName.STARTED]
         self._stuck = {one.instance: (one.state, one.reason) for one in held}
-        self._stuck |= {name: (StepState.FAILED, reason) for name, reason in failed.items() if name is not None}
+        self._stuck |= {
+            name: (StepState.FAILED, reason) for name, reason in failed.items() if name is not None
+        }
         for instance in self._node.assignment.instances:
             if (stuck := waiting.get(instance.id)) is not None:
                 self._reach(instance, stuck.step, stuck.state, stuck.reason)
@@ -153,14 +166,23 @@ class Switching:
         if up:
             self.step(running.instance, StepName.STARTED, StepState.DONE)
         elif (stuck := self._stuck.get(running.instance.id)) is not None:
-            self.step(running.instance, StepName.STARTED, *stuck)  # why it may not start says more than that it is down
+            self.step(
+                running.instance, StepName.STARTED, *stuck
+            )  # why it may not start says more than that it is down
         elif running.rendered.lease is not None and not life.reason:
-            self.step(running.instance, StepName.STARTED, StepState.WAITING, "it waits for a lease from its hub")
+            self.step(
+                running.instance, StepName.STARTED, StepState.WAITING, "it waits for a lease from its hub"
+            )
         else:
             state = StepState.FAILED if life.reason else StepState.RUNNING
             self.step(running.instance, StepName.STARTED, state, life.reason)
         failing = life.state is health.State.FAILING
-        self.step(running.instance, StepName.HEALTHY, StepState.FAILED if failing else StepState.RUNNING, life.reason)
+        self.step(
+            running.instance,
+            StepName.HEALTHY,
+            StepState.FAILED if failing else StepState.RUNNING,
+            life.reason,
+        )
         return None
 
     def _held_back(self, running: Running, life: Life) -> None:

@@ -34,7 +34,9 @@ async def collect(store: Store, artifacts: ArtifactStore, now_ms: int) -> tuple[
         if mesh is None or mesh.restored or await paused_rows(tx):
             return ()  # what the nodes that are ahead run is not known here yet
         keep = await _wanted(tx)
-        pushed = {str(sha): at for sha, at in await tx.rows(select(s.artifacts.c.sha256, s.artifacts.c.at_ms))}
+        pushed = {
+            str(sha): at for sha, at in await tx.rows(select(s.artifacts.c.sha256, s.artifacts.c.at_ms))
+        }
         gone = []
         for sha, written_ms in await asyncio.to_thread(artifacts.written):
             row_ms = pushed.get(sha)
@@ -46,7 +48,9 @@ async def collect(store: Store, artifacts: ArtifactStore, now_ms: int) -> tuple[
             await asyncio.to_thread(artifacts.remove, sha)
             await hand.drop(s.artifacts, s.artifacts.c.sha256 == sha)
         if gone:
-            text = f"{len(gone)} archives were collected: no copy runs them, and no recent revision names them"
+            text = (
+                f"{len(gone)} archives were collected: no copy runs them, and no recent revision names them"
+            )
             await journal.note(hand, journal.Happened("artifacts-collected", text, changer="hub"))
     return tuple(sorted(gone))
 

@@ -201,7 +201,9 @@ class Copies:
             if may_leave_data(app, node):
                 reason = f"node {node.name} is drained"
                 word = node_word(node)
-                self.needs.append(Need(self.row, placement.number, reason, avoid, leaves=placement, word=word))
+                self.needs.append(
+                    Need(self.row, placement.number, reason, avoid, leaves=placement, word=word)
+                )
             else:
                 self._stays_with_data(placement)
         elif app.fenced and self._lost(placement) and not self.situation.restored:

@@ -145,7 +145,7 @@ def restore(file: Path, data: Path) -> None:
     with _told():
         asyncio.run(backups.restore(file, read(data).database))
     click.echo(f"put back {file}; the former store is kept beside it in {data}")
-    click.echo("start the hub, look at 'skerry hub resume --show', then 'skerry hub resume NODE'")
+    click.echo("start the hub, look at 'skerry hub resume --show', then 'skerry hub resume --take nodes'")
 
 
 class _told:  # noqa: N801 - a context manager

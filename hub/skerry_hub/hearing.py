@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
@@ -27,6 +28,7 @@ from .clock import monotonic_ms, now_ms
 from .identity import Identity
 from .intake import Intake
 from .journal import Happened, note
+from .leader import take_lead
 from .loops import Moment, Outcome, State
 from .model import AssignmentRow, BootRow, Loss, NodeRow, NodeState, Placement
 from .store import Owner, Store, rows
@@ -34,6 +36,7 @@ from .store import schema as s
 
 LOG = logging.getLogger(__name__)
 TICK_S = 0.25
+TERM_LEAP = 1_000_000  # starts of a hub that a backup may have missed; more is no honest node's word
 ASKED_S = 3.2  # a little more than `beats` waits for those who were asked
 
 Forget = Callable[[NodeId, str], Awaitable[None]]
@@ -57,6 +60,7 @@ class Hearing:
         self._store = store
         self._intake = intake
         self._term = term
+        self._leading = asyncio.Lock()
         self._machine = machine
         self._beats = Beats(ev.HubStarted(seconds(), term))
         self._terms: dict[NodeId, ev.NodeTerms] = {}
@@ -129,7 +133,9 @@ class Hearing:
     def on_beat(
         self, node: NodeId, beat: Beat, now_ms: int
     ) -> BeatReply | Awaitable[BeatReply | None] | None:
-        """The answer, at once or, where a boot must be stored first, later."""
+        """The answer, at once or, where something must be stored first, later."""
+        if node in self._terms and self._term < beat.term <= self._term + TERM_LEAP:
+            return self._lead_above(node, beat, now_ms)
         new = node not in self._beats.fresh(now_ms / 1000)
         actions = self._beats.handle(ev.BeatHeard(now_ms / 1000, node, beat))
         reply = next((one.reply for one in actions if isinstance(one, ev.Reply)), None)
@@ -140,6 +146,20 @@ class Hearing:
         boots = [one.row for one in actions if isinstance(one, ev.StoreBoot)]
         self._do([one for one in actions if not isinstance(one, ev.Reply | ev.StoreBoot)])
         return self._after(boots, reply) if boots else reply
+
+    async def _lead_above(self, node: NodeId, beat: Beat, now_ms: int) -> BeatReply | None:
+        """The node has seen a later term: this store was put back, for its lock says that no other hub leads by it."""
+        async with self._leading:
+            if beat.term > self._term:
+                self._term = await take_lead(self._store, secrets.token_hex(4), above=beat.term)
+                self._do(self._beats.handle(ev.LeadRenewed(float("inf"), self._term)))
+        answer = self.on_beat(node, beat, now_ms)
+        return await answer if isinstance(answer, Awaitable) else answer
+
+    @property
+    def term(self) -> int:
+        """The term of every reply from now on."""
+        return self._term
 
     async def _after(self, boots: list[BootRow], reply: BeatReply | None) -> BeatReply | None:
         """The reply, once the boots are committed; none where they cannot be."""

@@ -12,11 +12,14 @@ from .store import Owner, Store
 from .store import schema as s
 
 
-async def take_lead(store: Store, holder: str) -> int:
-    """The term of this run, higher than any before."""
+async def take_lead(store: Store, holder: str, above: int = 0) -> int:
+    """The term of this run, higher than any before, and than `above`.
+
+    A store that was put back has forgotten terms that nodes have seen, and they heed no lower one: they tell which.
+    """
     async with store.write() as tx:
         row = await tx.one(select(s.lead.c.term))
-        term = (row[0] if row and isinstance(row[0], int) else 0) + 1
+        term = max(row[0] if row and isinstance(row[0], int) else 0, above) + 1
         hand = tx.as_owner(Owner.LEADER)
         await hand.put(s.lead, {"one": 1, "term": term, "holder": holder, "until_ms": 0})
     return term

@@ -286,7 +286,9 @@ GRAPH = Graph(
         ),
         Step(
             "compile",
-            reads=_names("mesh revisions nodes facts paused unshown overwrites holds placements claims schedule"),
+            reads=_names(
+                "mesh revisions nodes facts paused unshown overwrites holds placements claims schedule"
+            ),
             previous=_names("issued words"),
             writes=_names("drafts withheld"),
             run=_compile,

@@ -1,13 +1,10 @@
-"""What is done now and then: pruning answers that were remembered for repeats, collecting archives that nothing wants, ending
-revocations that have piled up.
-
-The clock of it is apscheduler's.
+"""What is done now and then: pruning answers that were remembered for repeats, collecting archives that nothing wants,
+ending revocations that have piled up. The clock of it is apscheduler's.
 """
 
 from __future__ import annotations
 
 import logging
-
 from collections.abc import Awaitable, Callable
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler

@@ -1,6 +1,6 @@
 """The rows that the hub's cores take and give. Plain frozen data: no store, no clock.
 
-Each field has one writer, named in the docstring of its class (DESIGN.md section 7, ownership).
+Each field has one writer, named in the docstring of its class.
 """
 
 from __future__ import annotations

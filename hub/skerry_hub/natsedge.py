@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .bus import Handlers, HubBus
-from .files import write_new, write_over
+from .files import write_file, write_new
 from .identity import Identity
 from .natsauth import Accounts, new_accounts, open_accounts, with_new_signing_key
 from .natsconfig import Listen, Settings
@@ -30,9 +30,9 @@ def accounts_of(data: Path) -> Accounts:
 
 
 def rotated(data: Path, accounts: Accounts) -> Accounts:
-    """The accounts under a new signing key, on disk when this returns. All credentials of nodes end with the old one."""
+    """The accounts under a new signing key, on disk when this returns. Credentials of nodes end with the old one."""
     kept = with_new_signing_key(accounts)
-    write_over(data / "nats.keys", kept)
+    write_file(data / "nats.keys", kept)
     return open_accounts(kept)
 
 

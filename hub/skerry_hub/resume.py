@@ -188,21 +188,23 @@ async def resume(
         if node is None or node.id not in held:
             raise ResumeRefused(f"cannot resume {name}: it is not paused")
         chosen.append(held[node.id])
+    members = {node.id: node for node in by_name.values()}
     for row in chosen:
         if take == "nodes":
-            await _take_node(tx, identity, row)
-            continue
-        await put_paused(tx, _overwritten(row))
-        for node in by_name.values():
-            if node.id == row.node:  # whoever overwrites a node means what that removes
-                hand = tx.as_owner(Owner.OPERATORS)
-                await rows.put_node(hand, msgspec.structs.replace(node, confirmed_by=who))
+            await _take_node(tx, identity, row, members[row.node].name)
+        else:
+            await put_paused(tx, _overwritten(row))
+            # Whoever overwrites a node means what that removes.
+            confirmed = msgspec.structs.replace(members[row.node], confirmed_by=who)
+            await rows.put_node(tx.as_owner(Owner.OPERATORS), confirmed)
     covered = {row.node for row in chosen}
     left = [row for row in held.values() if row.envelope is not None and row.node not in covered]
     hand = tx.as_owner(Owner.RESUME)
     epoch = mesh.epoch + 1 if take == "hub" and chosen else mesh.epoch
     epoch = max([epoch, *(row.issued.version.epoch + (take == "hub") for row in chosen)])
-    await rows.put_mesh(hand, msgspec.structs.replace(mesh, restored=mesh.restored and bool(left), epoch=epoch))
+    await rows.put_mesh(
+        hand, msgspec.structs.replace(mesh, restored=mesh.restored and bool(left), epoch=epoch)
+    )
     because = f": {reason}" if reason else ""
     text = f"{who} resumed {', '.join(names) or 'the hub'}, taking the word of the {take}{because}"
     await note(hand, Happened("resumed", text, changer=who))
@@ -212,13 +214,12 @@ def _overwritten(row: PausedRow) -> PausedRow:
     return msgspec.structs.replace(row, overwrite=True)
 
 
-async def _take_node(tx: Transaction, identity: Identity, row: PausedRow) -> None:
+async def _take_node(tx: Transaction, identity: Identity, row: PausedRow, name: str) -> None:
     """What the node holds becomes what this store has: apps, copies, claims, and the assignment itself."""
     assignment = opened(identity, row)
     if assignment is None:
-        raise ResumeRefused(
-            f"cannot take the word of {row.node}: it {UNSHOWN} (take the hub's)"
-        )
+        what = f"cannot take the word of {name}: it {UNSHOWN}"
+        raise ResumeRefused(f"{what} (name the other nodes, and take the hub's word for this one)")
     await _take_apps(tx, assignment)
     await _take_copies(tx, assignment)
     await _take_claims(tx, assignment)

@@ -1,4 +1,4 @@
-"""The lease sum of DESIGN.md section 6, shared by the hub (which refuses apps) and the node (which counts).
+"""The lease sum (docs/availability.md), shared by the hub (which refuses apps) and the node (which counts).
 
 With stop timeout S and margin M = 3 s + 1 % of lost_after, a lease lasts L = lost_after - S - M. The node counts L from
 when it sent the beat, the hub lost_after from when it answered: the node has stopped before the next copy starts.

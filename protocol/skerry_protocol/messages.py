@@ -57,7 +57,7 @@ class AppRevision(Struct, frozen=True, omit_defaults=True):
 
 
 class Assignment(Struct, frozen=True, omit_defaults=True):
-    """The full set of what one node is to run (DESIGN.md section 4).
+    """The full set of what one node is to run (docs/protocol.md, "An assignment").
 
     `since`: what the node is known to have accepted, and all issued after. `removed`: every instance in any of those
     that is not in `instances`. `overwrites`: the digest of a diverged node's own state, by an operator's resume.
@@ -115,7 +115,7 @@ class Override(Struct, frozen=True, omit_defaults=True):
 
 
 class Beat(Struct, frozen=True, omit_defaults=True):
-    """Node to hub: here I am, and this is what I hold."""
+    """Node to hub: here I am, and this is what I hold. `term` is the highest that it has seen in a reply."""
 
     boot: str
     reply: int = 0
@@ -128,6 +128,7 @@ class Beat(Struct, frozen=True, omit_defaults=True):
     stopped: bool = False
     features: tuple[str, ...] = ()
     agent: str = ""
+    term: int = 0
 
 
 class BeatReply(Struct, frozen=True, omit_defaults=True):

@@ -1,4 +1,4 @@
-"""Ed25519 keys, the root's delegations and signed assignments (DESIGN.md section 4, "Keys").
+"""Ed25519 keys, the root's delegations and signed assignments (docs/protocol.md, "Keys").
 
 Owns what is signed and how: each signature covers a word that says what it is for, then the bytes as sent. Keys are raw
 32-byte values here; where they are kept is not this module's business.

@@ -1,4 +1,4 @@
-"""The few NATS subjects and streams (DESIGN.md section 4). The only place where they are spelled."""
+"""The few NATS subjects and streams (docs/protocol.md). The only place where they are spelled."""
 
 from __future__ import annotations
 

@@ -66,7 +66,9 @@ def assignment(
     generation: int, *copies: Copy, since: tuple[Assignment, ...] = (), removed: tuple[InstanceId, ...] = (),
     node: NodeId = b.NODE, overwrites: bytes | None = None,
 ) -> Assignment:  # fmt: skip
-    apps = {(one.app.name, one.revision): AppRevision(one.revision, one.app, "ann", "because") for one in copies}
+    apps = {
+        (one.app.name, one.revision): AppRevision(one.revision, one.app, "ann", "because") for one in copies
+    }
     return Assignment(
         b.MESH, b.REGION, node, Version(1, 1, generation), tuple(one.instance for one in copies), tuple(apps.values()),
         tuple(b.issued(one) for one in since), removed, overwrites,
@@ -112,6 +114,6 @@ class Rig:
         return isinstance(shown, tuple) and shown[0].up
 
 
-def revisions(*numbers: int, **changes: object) -> list[Copy]:
+def revisions(*numbers: int) -> list[Copy]:
     """One app, `web`, at several revisions; each runs for so many seconds as its number says."""
-    return [Copy(b.an_app(run=("sleep", str(number)), **changes), number) for number in numbers]
+    return [Copy(b.an_app(run=("sleep", str(number))), number) for number in numbers]

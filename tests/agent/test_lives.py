@@ -30,7 +30,9 @@ class Watched:
         self.actions: list[health.Action] = []
         self.states: list[Life] = []
         self.faults = 0
-        self.lives = Lives(rig.systemd, self.act, lambda _, life: self.states.append(life), rig.places.run_units)
+        self.lives = Lives(
+            rig.systemd, self.act, lambda _, life: self.states.append(life), rig.places.run_units
+        )
 
     async def act(self, _running: Running, action: health.Action) -> None:
         if self.faults:
@@ -60,12 +62,16 @@ def rig(tmp_path: Path) -> Rig:
     return Rig(tmp_path)
 
 
+async def exits(watched: Watched, wanted: int) -> None:
+    await until(lambda: watched.life().exits == wanted)
+
+
 async def crash(watched: Watched, times: int) -> None:
     """Each time seen, as crashes with pauses between them are."""
     for _ in range(times):
-        before = watched.life().exits
+        wanted = watched.life().exits + 1
         watched.rig.systemd.crash(WEB)
-        await until(lambda now=before: watched.life().exits == now + 1)
+        await exits(watched, wanted)
 
 
 async def test_a_crash_loop_after_a_change_is_counted_end_by_end_and_rolled_back_once(rig: Rig) -> None:
@@ -130,7 +136,9 @@ async def test_a_fenced_copy_without_a_lease_does_not_grow_old(rig: Rig) -> None
 
 
 async def test_an_instance_that_goes_is_asked_no_more(rig: Rig) -> None:
-    await rig.run(assignment(1, Copy(b.an_app(health=Health(exec=("/bin/true",), every_ms=1, timeout_ms=500)))))
+    await rig.run(
+        assignment(1, Copy(b.an_app(health=Health(exec=("/bin/true",), every_ms=1, timeout_ms=500))))
+    )
     watched = Watched(rig)
     watched.lives.begin(watched.only(), has_previous=False, changed=True)
     await until(lambda: watched.life().state is State.HEALTHY)

@@ -97,12 +97,15 @@ async def test_a_claim_alone_pauses_only_who_makes_it(tmp_path: Path) -> None:
         shown_view = (await desk.client.get("/api/resume")).json()
         assert not shown_view["restored"]
         assert "cannot show it" in shown_view["paused"][0]["text"]
-        assert any("skerry hub resume" in text for text in (await desk.client.get("/api/status")).json()["loud"])
+        assert any(
+            "skerry hub resume" in text for text in (await desk.client.get("/api/status")).json()["loud"]
+        )
         events = [one["code"] for one in (await desk.client.get("/api/events")).json()]
         assert events.count("node-ahead-unshown") == 1
         # The operator's word ends it, for that node alone.
         refused = await desk.post("/api/resume", {"nodes": ["box"], "take": "nodes"})
         assert refused.status_code == 409
+        assert "cannot take the word of box" in refused.json()["error"]
         taken = await desk.post("/api/resume", {"nodes": ["box"], "take": "hub"})
         assert (taken.status_code, taken.json()["paused"]) == (200, []), taken.text
 
@@ -120,7 +123,9 @@ async def test_what_this_hub_signed_pauses_the_region(tmp_path: Path) -> None:
         assert row.envelope == envelope
 
 
-async def test_a_later_proof_counts_and_another_unproven_node_does_not_hold_the_region(tmp_path: Path) -> None:
+async def test_a_later_proof_counts_and_another_unproven_node_does_not_hold_the_region(
+    tmp_path: Path,
+) -> None:
     async with serving(tmp_path / "hub") as desk:
         machine = await joined(desk)
         liar = Machine(desk, "liar")

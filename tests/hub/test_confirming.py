@@ -10,13 +10,13 @@ from skerry_hub import loops
 from skerry_hub.compile import Withheld, compile_node
 from skerry_hub.confirming import Confirmed, confirmed, unconfirmed
 from skerry_hub.loops import Moment, State
-from skerry_hub.model import AppRow, AssignmentRow, Fact, Loss, NodeRow, NodeState, Placement, Word
+from skerry_hub.model import AppRow, AssignmentRow, Fact, Loss, NodeRow, NodeState, Placement, StepRow, Word
 from skerry_hub.store import Owner, rows
 from skerry_protocol import signing
-from skerry_protocol.app import Overlap
+from skerry_protocol.app import OnReturn, Overlap
 from skerry_protocol.codec import decode
 from skerry_protocol.ids import InstanceId
-from skerry_protocol.messages import Assignment
+from skerry_protocol.messages import Assignment, Step, StepName, StepState, Version
 
 from . import builders as b
 from .hubs import Machine, serving, token_of
@@ -125,6 +125,29 @@ def test_what_an_earlier_run_ended_counts_by_its_stored_word() -> None:
     assert isinstance(for_a(loops.run(replace_state(state, words=words), moment())), Withheld)
 
 
+def test_a_return_by_the_policy_is_a_word_too() -> None:
+    """Overlap allowed: the copies of a that came back go once their replacements on b are known to be healthy."""
+    apps = [b.row(b.ha(name, on_return=OnReturn.KEEP_REPLACEMENT)) for name in NAMES]
+    before = [placed(name) for name in NAMES]
+    stand_ins = [
+        b.placement(f"{name}-1-r", name, 1, "b", revision=1, replaces=InstanceId(f"{name}-1-i"))
+        for name in NAMES
+    ]
+    state = state_of(apps, [b.node("a"), b.node("b")], before)
+    steps = [
+        StepRow(
+            b.nid("b"),
+            Step(one.instance, one.app, 1, StepName.HEALTHY, StepState.DONE, Version(1, 1, 1), 1, 0),
+        )
+        for one in stand_ins
+    ]
+    state = replace_state(state, placements=[*before, *stand_ins], steps=steps)
+    made = for_a(loops.run(state, moment("a", "b")))
+    assert isinstance(made, Assignment)
+    assert made.instances == ()
+    assert made.confirmed_by == "mara (ha policy of four, one, three, two)"
+
+
 def test_drain_and_dead_are_words_of_their_own() -> None:
     before = [placed(name) for name in NAMES]
     apps = [b.row(b.best_effort(name)) for name in NAMES]
@@ -153,7 +176,9 @@ def test_the_text_names_everybody_once() -> None:
     assert confirmed([], words) is None
 
 
-async def test_a_word_is_stored_with_what_it_ended_and_an_operator_can_confirm_the_rest(tmp_path: Path) -> None:
+async def test_a_word_is_stored_with_what_it_ended_and_an_operator_can_confirm_the_rest(
+    tmp_path: Path,
+) -> None:
     """Four apps on one node; three are drained of their node's word, then it is as if nobody had said it."""
     async with serving(tmp_path / "hub") as desk:
         machine = Machine(desk)

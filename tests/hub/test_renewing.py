@@ -170,8 +170,7 @@ async def test_another_signing_key_ends_revocations_and_nodes_come_back_by_thems
         token = desk.token
     async with serving(tmp_path / "hub", token, nats_url=None) as desk:  # and so it stays
         await asyncio.wait_for(desk.hub.bus.connected.wait(), 20)
-        again, _ = node_bus(renewing.identity, machine_key(state), state)
-        again_renewed = msgspec.structs.replace(renewing.identity, nats=desk.hub.nats.urls(["127.0.0.1"]))
-        again, _ = node_bus(again_renewed, machine_key(state), state)
+        moved = msgspec.structs.replace(renewing.identity, nats=desk.hub.nats.urls(["127.0.0.1"]))
+        again, _ = node_bus(moved, machine_key(state), state)
         async with running(again.run()):
             await within(again.connected.wait())

@@ -31,6 +31,7 @@ def application(hub: Hub) -> Litestar:
             title="Skerry hub",
             version="0.1.0",
             path="/schema",
+            use_handler_docstrings=True,
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         ),
     )

@@ -75,7 +75,9 @@ async def apply(request: AnyRequest, data: JSONBody[ApplyAsk]) -> ApplyView:
 
     async def effect(tx: Transaction) -> ApplyView:
         await _expected(tx, data.expect)
-        await asyncio.to_thread(_artifacts, hub, data.apps)  # none is collected while this transaction is open
+        await asyncio.to_thread(
+            _artifacts, hub, data.apps
+        )  # none is collected while this transaction is open
         return await _apply(call, tx, data.apps, data.reason, data.confirm, data.leave_data)
 
     return await call.change(ApplyView, effect)

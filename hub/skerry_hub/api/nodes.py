@@ -227,7 +227,9 @@ async def keep(request: AnyRequest, name: FromPath[str], data: JSONBody[KeepAsk]
             raise ApiError(409, what, "one of " + ", ".join(heard))
         hub.hearing.name_machine(row.id, data.boot)
         because = f": {data.reason}" if data.reason else ""
-        text = f"{call.person.name} kept the machine of {row.name} with boot {data.boot}; others must join anew"
+        text = (
+            f"{call.person.name} kept the machine of {row.name} with boot {data.boot}; others must join anew"
+        )
         event = Happened("machine-kept", text + because, node=row.name, changer=call.person.name)
         await note(tx.as_owner(Owner.OPERATORS), event)
         (view,) = await views(hub, tx, row.id)

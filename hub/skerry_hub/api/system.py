@@ -43,7 +43,7 @@ async def status(request: AnyRequest) -> StatusView:
         mesh=mesh.mesh,
         region=mesh.region,
         epoch=mesh.epoch,
-        term=hub.term,
+        term=hub.hearing.term,
         nodes=len(nodes),
         silent=len(hub.hearing.silent()),
         apps=sum(row.app is not None for row in apps),

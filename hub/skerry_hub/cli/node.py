@@ -127,7 +127,9 @@ def confirm(node: str, reason: str, json_: bool) -> None:
 
 @node.command()
 @node_argument
-@click.option("--boot", required=True, metavar="ID", help="The machine's boot id: 'skerry nodes NODE' lists them.")
+@click.option(
+    "--boot", required=True, metavar="ID", help="The machine's boot id: 'skerry nodes NODE' lists them."
+)
 @options(reason_option, json_option)
 def keep(node: str, boot: str, reason: str, json_: bool) -> None:
     """Say which of two machines with NODE's identity is NODE.

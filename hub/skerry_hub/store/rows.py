@@ -200,7 +200,11 @@ async def oldest_version(view: View, node: NodeId) -> Version | None:
     t = s.assignments
     statement = select(t.c.serial, t.c.epoch, t.c.generation).where(t.c.node == node)
     row = await view.one(statement.order_by(t.c.serial, t.c.epoch, t.c.generation))
-    return msgspec.convert(dict(zip(("serial", "epoch", "generation"), row, strict=True)), Version) if row else None
+    return (
+        msgspec.convert(dict(zip(("serial", "epoch", "generation"), row, strict=True)), Version)
+        if row
+        else None
+    )
 
 
 def assignment_values(row: AssignmentRow) -> Values:

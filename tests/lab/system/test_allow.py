@@ -29,7 +29,9 @@ def test_a_silent_nodes_copies_are_started_elsewhere_and_on_return_one_goes(worl
     assert {one.node for one in originals.values()} == {"n1"}
     world.lab.cut("n1")
     others = {
-        name: world.until(f"{name} elsewhere", lambda name=name: world.copies(name, ["n2", "n3"]), REPLACED_S)[0]
+        name: world.until(
+            f"{name} elsewhere", lambda name=name: world.copies(name, ["n2", "n3"]), REPLACED_S
+        )[0]
         for name in kinds
     }
     for name, copy in originals.items():
@@ -40,12 +42,17 @@ def test_a_silent_nodes_copies_are_started_elsewhere_and_on_return_one_goes(worl
     world.begin(spread("older", "n1", "keep-original", "/bin/sleep", "n2", "n3"))
     elsewhere = others["older"]
     world.until(
-        "the new revision", lambda: any(one.run != elsewhere.run for one in world.copies("older", [elsewhere.node]))
+        "the new revision",
+        lambda: any(one.run != elsewhere.run for one in world.copies("older", [elsewhere.node])),
     )
     world.lab.heal("n1")
     world.until("the original stays", lambda: [one.node for one in world.copies("back")] == ["n1"], 40)
-    world.until("the replacement stays", lambda: [one.run for one in world.copies("stay")] == [others["stay"].run], 40)
-    world.until("the older revision goes", lambda: [one.node != "n1" for one in world.copies("older")] == [True], 40)
+    world.until(
+        "the replacement stays", lambda: [one.run for one in world.copies("stay")] == [others["stay"].run], 40
+    )
+    world.until(
+        "the older revision goes", lambda: [one.node != "n1" for one in world.copies("older")] == [True], 40
+    )
     world.settled(*kinds)
 
 

@@ -71,8 +71,12 @@ def test_a_file_that_is_no_toml_or_not_there_is_refused_in_a_line(world: World) 
 
 
 def test_an_artifact_is_pushed_fetched_and_run_read_only(world: World) -> None:
-    serve = b"#!/bin/sh\ncat greeting; touch new 2>/dev/null && echo writable || echo read-only; exec sleep inf\n"
-    archive(world, "tool.tar.gz", {"serve": (serve, 0o755), "greeting": (b"hello from the artifact\n", 0o644)})
+    serve = (
+        b"#!/bin/sh\ncat greeting; touch new 2>/dev/null && echo writable || echo read-only; exec sleep inf\n"
+    )
+    archive(
+        world, "tool.tar.gz", {"serve": (serve, 0o755), "greeting": (b"hello from the artifact\n", 0o644)}
+    )
     world.apply("""
 [app.tool]
 run = ["./serve"]
@@ -110,7 +114,10 @@ def test_an_archive_that_leads_out_is_refused_before_anything_changes(world: Wor
 def test_files_env_and_volumes_are_there_and_volumes_outlive_the_app(world: World) -> None:
     text = """
 [app.keeps]
-run = ["/bin/sh", "-c", "echo $COLOUR $(cat $SKERRY_FILES/motd.txt) $(cat /data/kept); echo old > /data/kept; exec sleep inf"]
+run = ["/bin/sh", "-c", """
+echo $COLOUR $(cat $SKERRY_FILES/motd.txt) $(cat /data/kept)
+echo old > /data/kept
+exec sleep inf"""]
 availability = "best-effort"
 env = { COLOUR = "green" }
 [app.keeps.place]
@@ -191,13 +198,17 @@ memory = "900G"
 
 def test_a_plan_changes_nothing(world: World) -> None:
     before, apps = world.running(), world.apps()
-    said = world.skerry("apply", world.file(EVERY_KIND.replace('["sleep", "inf"]', '["sleep", "9999"]')), "--plan")
+    said = world.skerry(
+        "apply", world.file(EVERY_KIND.replace('["sleep", "inf"]', '["sleep", "9999"]')), "--plan"
+    )
     assert "restart" in said
     assert world.apps() == apps
     assert world.running() == before
 
 
-def test_what_the_nodes_policy_does_not_permit_is_refused_by_the_node_with_the_line_to_add(world: World) -> None:
+def test_what_the_nodes_policy_does_not_permit_is_refused_by_the_node_with_the_line_to_add(
+    world: World,
+) -> None:
     text = """
 [app.loud]
 run = ["sleep", "inf"]
@@ -210,7 +221,9 @@ allow = ["host-network"]
     world.begin(text)
     world.until("the hub says why", lambda: "/etc/skerry/policy.toml" in world.why("loud").headline)
     assert not world.copies("loud")
-    world.run("n1", "sh", "-c", "mkdir -p /etc/skerry; echo 'allow = [\"host-network\"]' > /etc/skerry/policy.toml")
+    world.run(
+        "n1", "sh", "-c", "mkdir -p /etc/skerry; echo 'allow = [\"host-network\"]' > /etc/skerry/policy.toml"
+    )
     world.systemctl("n1", "restart", "skerry-agent.service")
     world.settled("loud")
 

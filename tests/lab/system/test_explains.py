@@ -1,9 +1,10 @@
 """Promise 5: everything explains itself, on the hub, and on a node that is cut off."""
 
 import json
+import os
 import subprocess
 
-from skerry_hub.lab import mesh
+from skerry_hub.lab import mesh, software
 from tests.lab.system.world import World
 
 NODES = 2
@@ -38,7 +39,17 @@ def test_history_diff_and_events_say_what_changed_and_who_did_it(world: World) -
 def test_why_prints_every_step_of_every_copy(world: World) -> None:
     world.apply(talker("steps", "x"))
     text = world.skerry("why", "steps")
-    for step in ("admit", "schedule", "compile", "sign", "publish", "received", "fetched", "started", "healthy"):
+    for step in (
+        "admit",
+        "schedule",
+        "compile",
+        "sign",
+        "publish",
+        "received",
+        "fetched",
+        "started",
+        "healthy",
+    ):
         assert step in text, step
     copies = json.loads(world.skerry("why", "steps", "--json"))["copies"]
     assert {copy["node"] for copy in copies} == set(world.nodes)
@@ -46,7 +57,13 @@ def test_why_prints_every_step_of_every_copy(world: World) -> None:
 
 
 def test_what_nobody_knows_is_said_in_a_line(world: World) -> None:
-    for words in (("why", "nothing"), ("history", "nothing"), ("logs", "nothing"), ("remove", "nothing", "--yes"), ("node", "drain", "n9")):
+    for words in (
+        ("why", "nothing"),
+        ("history", "nothing"),
+        ("logs", "nothing"),
+        ("remove", "nothing", "--yes"),
+        ("node", "drain", "n9"),
+    ):
         done = world.ask(*words)
         assert done.returncode != 0, words
         assert "cannot" in done.stderr, (words, done.stderr)
@@ -70,13 +87,13 @@ def test_logs_come_from_all_nodes_and_follow(world: World) -> None:
 
 def following(world: World, *words: str) -> subprocess.Popen[str]:
     """A command of the operator that runs on; its environment is the lab's."""
-    import os
-
-    from skerry_hub.lab import software
-
     environ = os.environ | {"SKERRY_CONFIG": str(mesh.settings(world.lab)), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        [str(software.bindir() / "skerry"), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
+        [str(software.bindir() / "skerry"), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environ,
     )
 
 

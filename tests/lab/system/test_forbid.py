@@ -3,42 +3,18 @@
 Slow by nature: a lease lasts ten seconds at least, and only time shows that it runs out.
 """
 
+import json
 import time
 
-from tests.lab.system.world import Unit, World
+from tests.lab.system.fenced import LEASE_S, LOST_AFTER_S, REPLACED_S, place
+from tests.lab.system.world import World
 
 NODES = 7
-LOST_AFTER_S = 14.5
-LEASE_S = 10.3  # lost_after less the stop timeout of 1 s and the margin of 3 s and 1 %
-REPLACED_S = LOST_AFTER_S + 15
 
 
-def fenced(name: str, *nodes: str) -> str:
-    """An app with one copy, on one of these nodes."""
-    return f"""
-[app.{name}]
-run = ["/bin/sh", "-c", "echo claim $SKERRY_CLAIM; exec sleep inf"]
-availability = "ha"
-stop_timeout = "1s"
-[app.{name}.ha]
-lost_after = "{LOST_AFTER_S * 1000:.0f}ms"
-overlap = "forbid"
-[app.{name}.place]
-nodes = {list(nodes)!r}
-"""
-
-
-def place(world: World, name: str, first: str, *others: str) -> Unit:
-    """A copy that runs on `first` and may go to the others."""
-    world.apply(fenced(name, first))
-    if others:
-        world.apply(fenced(name, first, *others))
-    (copy,) = world.copies(name)
-    assert copy.node == first
-    return copy
-
-
-def test_a_cut_off_copy_stops_by_itself_before_its_replacement_starts_whatever_its_agent_does(world: World) -> None:
+def test_a_cut_off_copy_stops_by_itself_before_its_replacement_starts_whatever_its_agent_does(
+    world: World,
+) -> None:
     ways = {"n1": "killed", "n2": "hung", "n3": "stopped", "n4": "alive"}
     before = {node: place(world, f"cut-{way}", node, "n5", "n6", "n7") for node, way in ways.items()}
     world.lab.cut(*ways)
@@ -87,8 +63,12 @@ def test_reboots_a_clean_one_gets_its_lease_back_at_once_a_power_cut_waits_until
     booted = time.monotonic()
     clean = world.until("the clean one is up", lambda: world.copies("clean", ["n1"]), REPLACED_S)[0]
     assert clean.up_since - booted < LOST_AFTER_S / 2, "a clean shutdown waits for nothing"
-    crash = world.until("the crashed one is up", lambda: world.copies("crash", ["n2"]), REPLACED_S + LEASE_S)[0]
-    assert crash.starting_since - cut_at > LOST_AFTER_S - LEASE_S / 3 - 1, "what died with its power may live elsewhere"
+    crash = world.until("the crashed one is up", lambda: world.copies("crash", ["n2"]), REPLACED_S + LEASE_S)[
+        0
+    ]
+    assert crash.starting_since - cut_at > LOST_AFTER_S - LEASE_S / 3 - 1, (
+        "what died with its power may live elsewhere"
+    )
 
 
 def test_a_boot_without_a_hub_starts_no_fenced_copy_and_nor_does_systemctl(world: World) -> None:
@@ -103,60 +83,6 @@ def test_a_boot_without_a_hub_starts_no_fenced_copy_and_nor_does_systemctl(world
     assert "lease" in said, said
     world.lab.hub_start()
     world.until("it runs again", lambda: world.copies("waits", ["n3"]), REPLACED_S + LEASE_S)
-
-
-def test_a_drop_in_that_lets_it_stop_later_keeps_it_from_starting_with_the_reason(world: World) -> None:
-    lengthen(world, "n4", "slow")
-    world.begin(fenced("slow", "n4"))
-    why = world.until(
-        "the hub says why", lambda: (said := world.why("slow")).state == "failed" and said.headline
-    )
-    assert "TimeoutStopSec" in why, why
-    assert "systemctl revert skerry-slow-1.service" in why, why
-    assert not world.copies("slow", ["n4"])
-    world.systemctl("n4", "revert", "skerry-slow-1.service")
-    world.systemctl("n4", "daemon-reload")
-    world.settled("slow", seconds=70)
-
-
-def lengthen(world: World, node: str, app: str) -> None:
-    """As `systemctl edit` by the machine's admin."""
-    folder = f"/etc/systemd/system/skerry-{app}-1.service.d"
-    text = "[Service]\\nTimeoutStopSec=60\\n"
-    world.run(node, "sh", "-c", f"mkdir -p {folder}; printf '{text}' > {folder}/override.conf; systemctl daemon-reload")
-
-
-def test_a_drop_in_that_came_later_lets_it_outlive_no_lease(world: World) -> None:
-    place(world, "later", "n5")
-    lengthen(world, "n5", "later")
-    world.lab.cut("n5")
-    world.until("its lease is over", lambda: not world.copies("later", ["n5"]), LEASE_S + 8)
-    world.lab.heal("n5")
-    world.until("the hub says why", lambda: "systemctl revert" in world.why("later").headline)
-    world.holds("it does not start", lambda: not world.copies("later", ["n5"]), 6)
-
-
-def test_a_drop_in_made_while_the_agent_was_away_keeps_it_from_starting_after_a_boot(world: World) -> None:
-    place(world, "behind", "n2")
-    world.systemctl("n2", "stop", "skerry-agent.service")
-    lengthen(world, "n2", "behind")
-    world.lab.poweroff("n2")
-    world.lab.boot("n2")
-    world.until("the hub says why", lambda: "systemctl revert" in world.why("behind").headline, REPLACED_S + LEASE_S)
-    assert not world.copies("behind", ["n2"])
-    assert world.unit("n2", "behind-1").up_since == 0, "it was never started"
-
-
-def test_sleep_ends_the_lease_first(world: World) -> None:
-    before = place(world, "sleeper", "n6")
-    # Only by dependency may sleep.target be started; a real suspend would be that of this whole machine.
-    nap = "[Unit]\\nRequires=sleep.target\\nAfter=sleep.target\\n[Service]\\nExecStart=true\\n"
-    world.run("n6", "sh", "-c", f"printf '{nap}' > /run/systemd/system/nap.service; systemctl start nap.service")
-    slept = float(world.shown("n6", "sleep.target", "ActiveEnterTimestampMonotonic")) / 1e6
-    ended = world.unit("n6", "sleeper-1")
-    assert before.up_since < ended.down_since <= slept
-    again = world.until("a new lease", lambda: world.copies("sleeper", ["n6"]))[0]
-    assert again.starting_since > slept
 
 
 def test_a_hub_that_restarts_or_is_killed_stops_no_fenced_copy(world: World) -> None:
@@ -175,7 +101,9 @@ def test_a_drained_fenced_copy_starts_elsewhere_only_when_it_has_stopped(world: 
     world.skerry("node", "drain", "n1", "--confirm", "--leave-data")
     new = world.until("it moves", lambda: world.copies("moves", ["n2"]), REPLACED_S)[0]
     world.skerry("node", "undrain", "n1")
-    gone = world.text("n1", "journalctl", "-o", "json", "-u", f"skerry-{old.name}.service", "--grep", "^Stopped ")
+    gone = world.text(
+        "n1", "journalctl", "-o", "json", "-u", f"skerry-{old.name}.service", "--grep", "^Stopped "
+    )
     assert gone, "the old one was stopped"
     assert not world.copies("moves", ["n1"])
     stopped_at = stopped(gone)
@@ -184,6 +112,4 @@ def test_a_drained_fenced_copy_starts_elsewhere_only_when_it_has_stopped(world: 
 
 def stopped(journal: str) -> float:
     """When systemd said so last: seconds of CLOCK_MONOTONIC."""
-    import json
-
     return int(json.loads(journal.splitlines()[-1])["__MONOTONIC_TIMESTAMP"]) / 1e6

@@ -75,8 +75,7 @@ def test_a_token_of_another_mesh_sends_no_secret_to_this_hub(world: World) -> No
     hubs = text.partition("@")[2]
     other = f"{PREFIX}{found.id}-{start}{check(found.id, start, pin, hubs)}.{pin}@{hubs}"
     assert "another mesh" in refused(world, "n2", other)
-    assert join(world, "n2", text, "--name", "n2").returncode == 0, "the token itself is good"
-    world.skerry("node", "forget", "n2", "--yes")
+    assert tokens(world)[text.split("-")[2]]["uses"] == 0
 
 
 def test_a_hub_that_is_not_there_is_said_to_be_so(world: World) -> None:
@@ -131,7 +130,9 @@ def test_a_forgotten_machine_joins_anew_as_another_node(world: World) -> None:
 
 def test_who_is_not_root_is_told_so(world: World) -> None:
     for words in (("join", token(world)), ("status",), ("rollback", "x")):
-        done = world.run("n5", "setpriv", "--reuid=65534", "--clear-groups", "skerry-agent", *words, check=False)
+        done = world.run(
+            "n5", "setpriv", "--reuid=65534", "--clear-groups", "skerry-agent", *words, check=False
+        )
         assert done.returncode != 0
         assert "only root may" in done.stderr, done.stderr
         assert "Traceback" not in done.stderr

@@ -22,7 +22,9 @@ def test_limits_change_on_the_living_process(world: World) -> None:
     (before,) = world.copies("limits")
     assert world.shown("n1", "skerry-limits-1.service", "MemoryMax") == str(64 << 20)
     assert "limits: live" in " ".join(
-        world.skerry("apply", world.file(app("limits", "n1", 'memory = "96M"\ncpu = 2\ntasks = 20')), "--plan").split()
+        world.skerry(
+            "apply", world.file(app("limits", "n1", 'memory = "96M"\ncpu = 2\ntasks = 20')), "--plan"
+        ).split()
     ).replace("live limits:", "limits: live")
     world.apply(app("limits", "n1", 'memory = "96M"\ncpu = 2\ntasks = 20\ncpu_weight = 50'))
     assert world.shown("n1", "skerry-limits-1.service", "MemoryMax") == str(96 << 20)
@@ -32,7 +34,9 @@ def test_limits_change_on_the_living_process(world: World) -> None:
     assert world.copies("limits") == [before], "the same process, never restarted"
     world.lab.poweroff("n1")
     world.lab.boot("n1")
-    assert world.shown("n1", "skerry-limits-1.service", "MemoryMax") == str(96 << 20), "also after a cold boot"
+    assert world.shown("n1", "skerry-limits-1.service", "MemoryMax") == str(96 << 20), (
+        "also after a cold boot"
+    )
 
 
 def test_a_limit_that_is_taken_away_is_gone_on_the_living_process(world: World) -> None:
@@ -44,7 +48,9 @@ def test_a_limit_that_is_taken_away_is_gone_on_the_living_process(world: World) 
 
 
 def test_a_restart_change_restarts_that_instance_alone(world: World) -> None:
-    world.apply(app("one", "n1", "tasks = 10") + app("two", "n1", "tasks = 10") + app("three", "n2", "tasks = 10"))
+    world.apply(
+        app("one", "n1", "tasks = 10") + app("two", "n1", "tasks = 10") + app("three", "n2", "tasks = 10")
+    )
     before = world.running()
     world.apply(app("one", "n1", "tasks = 10", run="/bin/sleep") + app("two", "n1", "tasks = 10"))
     after = world.running()

@@ -50,7 +50,9 @@ def test_drain_refuses_to_leave_data_behind_unless_it_is_told_to(world: World) -
     assert [one.node for one in world.copies("keeper")] == ["n2"]
     world.skerry("node", "drain", "n2", "--leave-data")
     world.until("it runs elsewhere", lambda: [one.node != "n2" for one in world.copies("keeper")] == [True])
-    left = world.run("n2", "sh", "-c", "find /var/lib -path '*keeper*' -name '*data*' | head -1", check=False).stdout
+    left = world.run(
+        "n2", "sh", "-c", "find /var/lib -path '*keeper*' -name '*data*' | head -1", check=False
+    ).stdout
     assert left.strip(), "data is never deleted"
     world.skerry("node", "undrain", "n2")
 
@@ -82,7 +84,9 @@ labels = { site = "east" }
     before = world.running()
     world.skerry("node", "label", "n3", "--unset", "site")
     world.skerry("node", "label", "n1", "site=east")
-    world.apply('[app.other]\nrun = ["sleep", "inf"]\navailability = "best-effort"\n[app.other.place]\nnodes = ["n2"]\n')
+    world.apply(
+        '[app.other]\nrun = ["sleep", "inf"]\navailability = "best-effort"\n[app.other.place]\nnodes = ["n2"]\n'
+    )
     assert before.items() <= world.running().items()
     assert world.node_of("rooted") == "n3"
 

@@ -44,7 +44,9 @@ def test_nothing_moves_and_the_nodes_word_can_be_taken(world: World) -> None:
     shown = world.skerry("hub", "resume")
     assert all(node in shown for node in world.nodes)
     assert "resume" in world.skerry("hub", "status")
-    world.begin('[app.later]\nrun = ["sleep", "inf"]\navailability = "best-effort"\nper_node = true\n', "--yes")
+    world.begin(
+        '[app.later]\nrun = ["sleep", "inf"]\navailability = "best-effort"\nper_node = true\n', "--yes"
+    )
     world.holds("paused nodes take nothing", lambda: world.running() == before, 3)
     world.skerry("hub", "resume", "--take", "nodes", "--yes", "--reason", "they know better")
     world.until("no node is paused", lambda: not mesh.paused(world.lab))
@@ -68,7 +70,9 @@ def test_the_hubs_word_can_be_taken_in_a_new_epoch(world: World) -> None:
     assert world.apps()["work"].revision == good
     for node in world.nodes:
         (copy,) = world.copies("work", [node])
-        said = world.text(node, "journalctl", "-o", "cat", "-u", f"skerry-{copy.name}.service", f"_PID={copy.pid}")
+        said = world.text(
+            node, "journalctl", "-o", "cat", "-u", f"skerry-{copy.name}.service", f"_PID={copy.pid}"
+        )
         assert said.endswith("good")
 
 

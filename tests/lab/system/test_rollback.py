@@ -22,7 +22,9 @@ nodes = ["{node}"]
     return text + (f"[app.{name}.health]\n{health}\n" if health else "")
 
 
-CHECK = 'exec = ["/bin/sh", "-c", "test ! -e $SKERRY_FILES/sick"]\nevery = "1s"\ntimeout = "500ms"\ngrace = "3s"'
+CHECK = (
+    'exec = ["/bin/sh", "-c", "test ! -e $SKERRY_FILES/sick"]\nevery = "1s"\ntimeout = "500ms"\ngrace = "3s"'
+)
 
 
 def runs(world: World, name: str, node: str) -> int:

@@ -22,7 +22,9 @@ def test_a_hub_that_is_cut_off_replaces_nothing_and_says_so(world: World) -> Non
     before = world.running()
     placed = {copy.instance for copy in world.why("web").copies}
     world.lab.cut("hub")
-    world.until("the hub says it loudly", lambda: "cut off" in world.skerry("hub", "status"), 3 * LOST_AFTER_S + 10)
+    world.until(
+        "the hub says it loudly", lambda: "cut off" in world.skerry("hub", "status"), 3 * LOST_AFTER_S + 10
+    )
     world.holds("nothing moves", lambda: world.running() == before, LOST_AFTER_S)
     assert {copy.instance for copy in world.why("web").copies} == placed
     world.lab.heal("hub")

@@ -39,7 +39,8 @@ FIELDS = ("Id", "ActiveState", "SubState", "MainPID", "InvocationID", *TIMES)
 class Unit(Struct, frozen=True):
     """A unit as its node's systemd has it. Moments are seconds of CLOCK_MONOTONIC; 0 is never.
 
-    `starting_since`: its start began; `up_since`: it became active; `stopping_since`: it was told to stop; `down_since`: its last process was gone.
+    `starting_since`: its start began; `up_since`: it became active; `stopping_since`: it was told to
+    stop; `down_since`: its last process was gone.
     """
 
     node: str
@@ -138,7 +139,9 @@ class World:
 
     def unit(self, node: str, name: str) -> Unit:
         """Also of one that systemd does not know."""
-        text = self.text(node, "systemctl", "show", f"--property={','.join(FIELDS)}", f"skerry-{name}.service")
+        text = self.text(
+            node, "systemctl", "show", f"--property={','.join(FIELDS)}", f"skerry-{name}.service"
+        )
         return _unit(node, text)
 
     def units(self, node: str) -> dict[str, Unit]:
@@ -202,7 +205,9 @@ class World:
         parts = [self.ask("apps").stdout, self.ask("events", "-n", "15").stdout]
         parts += ["hub:", "\n".join(self.lab.hub_log.read_text("utf-8", "replace").splitlines()[-15:])]
         for node in self.on():
-            said = self.run(node, "journalctl", "-u", "skerry-agent", "-n", "15", "-o", "short-monotonic", check=False)
+            said = self.run(
+                node, "journalctl", "-u", "skerry-agent", "-n", "15", "-o", "short-monotonic", check=False
+            )
             parts += [f"{node}:", said.stdout, self.run(node, "skerry-agent", "status", check=False).stdout]
         return "\n".join(parts)
 
@@ -226,5 +231,11 @@ def _unit(node: str, text: str) -> Unit:
     moments = [int(values[field] or 0) / 1e6 for field in TIMES]
     name = values["Id"].removeprefix("skerry-").removesuffix(".service")
     return Unit(
-        node, name, values["ActiveState"], values["SubState"], int(values["MainPID"]), values["InvocationID"], *moments
+        node,
+        name,
+        values["ActiveState"],
+        values["SubState"],
+        int(values["MainPID"]),
+        values["InvocationID"],
+        *moments,
     )

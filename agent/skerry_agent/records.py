@@ -1,0 +1,40 @@
+"""The records that a node keeps beside its assignments, each by a name in its state folder."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from skerry_protocol.ids import InstanceId
+from skerry_protocol.messages import AppRevision, Issued, Override
+from skerry_protocol.signing import Delegation
+
+OVERRIDES_RECORD = "overrides"
+REVISIONS_RECORD = "revisions"
+SEEN_RECORD = "delegation"
+
+
+def damaged(record: str) -> str:
+    """The condition that says so of a record."""
+    return f"damaged-{record}"
+
+
+class Words(Struct, frozen=True, omit_defaults=True):
+    """The record of this node's overrides."""
+
+    overrides: tuple[Override, ...] = ()
+
+
+class Revisions(Struct, frozen=True, omit_defaults=True):
+    """The record of the last two distinct revisions that each instance ran here."""
+
+    kept: dict[InstanceId, tuple[AppRevision, ...]] = field(default_factory=dict)
+
+
+class Seen(Struct, frozen=True, omit_defaults=True):
+    """The record of the newest delegation seen, and what was held when a hub did not know it.
+
+    The node is diverged while it still holds that; so accepting something else ends it by the same write.
+    """
+
+    delegation: Delegation | None = None
+    diverged: Issued | None = None
