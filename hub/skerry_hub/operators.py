@@ -42,7 +42,9 @@ async def set_node(tx: Transaction, row: NodeRow, changer: str, what: str, reaso
     await keep(hand, Revision("node", row.id, number, now_ms(), changer, reason or what, raw(row)))
     because = f": {reason}" if reason else ""
     text = f"{row.name} was {what} by {changer}{because}"
-    await note(hand, Happened(f"node-{what.split(maxsplit=1)[0].rstrip(',')}", text, node=row.name, changer=changer))
+    await note(
+        hand, Happened(f"node-{what.split(maxsplit=1)[0].rstrip(',')}", text, node=row.name, changer=changer)
+    )
     return row
 
 

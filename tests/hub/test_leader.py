@@ -24,7 +24,9 @@ async def test_a_hub_that_was_put_back_answers_under_a_term_that_its_nodes_heed(
         await asyncio.wait_for(desk.hub.bus.connected.wait(), 20)
         bus = await machine.connect()
         assert (await machine.beat(bus)).term == 1
-        assert (await machine.beat(bus, term=7)).term == 8  # what the node saw before the old backup was put back
+        assert (
+            await machine.beat(bus, term=7)
+        ).term == 8  # what the node saw before the old backup was put back
         assert (await machine.beat(bus, term=2)).term == 8
         assert (await machine.beat(bus, term=1 << 40)).term == 8  # no honest node has seen that
         await bus.close()

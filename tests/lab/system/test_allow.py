@@ -28,12 +28,7 @@ def test_a_silent_nodes_copies_are_started_elsewhere_and_on_return_one_goes(worl
     originals = {name: world.copies(name)[0] for name in kinds}
     assert {one.node for one in originals.values()} == {"n1"}
     world.lab.cut("n1")
-    others = {
-        name: world.until(
-            f"{name} elsewhere", lambda name=name: world.copies(name, ["n2", "n3"]), REPLACED_S
-        )[0]
-        for name in kinds
-    }
+    others = {name: world.comes_up(name, ["n2", "n3"], REPLACED_S) for name in kinds}
     for name, copy in originals.items():
         assert world.copies(name, ["n1"]) == [copy], "the cut-off copy goes on"
     world.lab.poweroff("n1")

@@ -114,10 +114,10 @@ def test_an_archive_that_leads_out_is_refused_before_anything_changes(world: Wor
 def test_files_env_and_volumes_are_there_and_volumes_outlive_the_app(world: World) -> None:
     text = """
 [app.keeps]
-run = ["/bin/sh", "-c", """
+run = ["/bin/sh", "-c", '''
 echo $COLOUR $(cat $SKERRY_FILES/motd.txt) $(cat /data/kept)
 echo old > /data/kept
-exec sleep inf"""]
+exec sleep inf''']
 availability = "best-effort"
 env = { COLOUR = "green" }
 [app.keeps.place]

@@ -127,9 +127,9 @@ def test_a_cut_off_node_explains_itself_with_and_without_its_agent(world: World)
         if agent == "stopped":
             world.systemctl("n1", "stop", "skerry-agent.service")
         status = world.agent_status("n1")
-        assert status["agent"] == agent
-        assert status["hub"], "it is not in touch with its hub, and says why"
-        assert any(one["name"].startswith("remote-") and one["runs"] == 1 for one in status["instances"])
+        assert status.agent == agent
+        assert status.hub, "it is not in touch with its hub, and says why"
+        assert any(one.app == "remote" and one.runs == 1 for one in status.instances)
         why = world.text("n1", "skerry-agent", "why", "remote")
         assert "to be found again" in why
         assert "admin" in why

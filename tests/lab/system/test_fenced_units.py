@@ -9,9 +9,8 @@ NODES = 4
 def test_a_drop_in_that_lets_it_stop_later_keeps_it_from_starting_with_the_reason(world: World) -> None:
     lengthen(world, "n1", "slow")
     world.begin(fenced("slow", "n1"))
-    why = world.until(
-        "the hub says why", lambda: (said := world.why("slow")).state == "failed" and said.headline
-    )
+    world.until("the hub says that it failed", lambda: world.why("slow").state == "failed")
+    why = world.why("slow").headline
     assert "TimeoutStopSec" in why, why
     assert "systemctl revert skerry-slow-1.service" in why, why
     assert not world.copies("slow", ["n1"])

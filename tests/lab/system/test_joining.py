@@ -51,7 +51,7 @@ def test_the_same_machine_joins_again_as_the_same_node_and_takes_no_use(world: W
     assert join(world, "n1", text).returncode == 0
     assert world.hub_node("n1").id == before
     assert tokens(world)[text.split("-")[2]]["uses"] == 0
-    world.until("it is heard", lambda: world.agent_status("n1")["hub"] == "")
+    world.until("it is heard", lambda: world.agent_status("n1").hub == "")
 
 
 def test_tokens_that_are_over_revoked_or_damaged_are_refused_with_the_reason(world: World) -> None:
@@ -109,7 +109,7 @@ def test_a_node_that_waits_for_approval_joins_when_it_is_let_in(world: World) ->
         world.skerry("node", "approve", "n3")
         assert joining.wait(20) == 0
     assert world.hub_node("n3").state == "ready"
-    world.until("it is in touch", lambda: world.agent_status("n3")["hub"] == "")
+    world.until("it is in touch", lambda: world.agent_status("n3").hub == "")
 
 
 def test_revoking_a_token_disconnects_nobody(world: World) -> None:
@@ -117,7 +117,7 @@ def test_revoking_a_token_disconnects_nobody(world: World) -> None:
     assert join(world, "n4", text).returncode == 0
     world.skerry("token", "revoke", text.split("-")[2])
     world.systemctl("n4", "restart", "skerry-agent.service")
-    world.until("it is in touch", lambda: world.agent_status("n4")["hub"] == "")
+    world.until("it is in touch", lambda: world.agent_status("n4").hub == "")
 
 
 def test_a_forgotten_machine_joins_anew_as_another_node(world: World) -> None:
@@ -125,7 +125,7 @@ def test_a_forgotten_machine_joins_anew_as_another_node(world: World) -> None:
     world.skerry("node", "forget", "n4", "--yes")
     assert join(world, "n4", token(world), "--name", "n4").returncode == 0
     assert world.hub_node("n4").id != before
-    world.until("it is in touch", lambda: world.agent_status("n4")["hub"] == "")
+    world.until("it is in touch", lambda: world.agent_status("n4").hub == "")
 
 
 def test_who_is_not_root_is_told_so(world: World) -> None:
@@ -148,7 +148,7 @@ def test_a_full_disk_is_said_to_be_so_and_a_join_works_when_there_is_room(world:
 
 
 def test_a_disk_that_fills_up_stops_nothing_and_the_node_says_so(world: World) -> None:
-    world.until("n5 is in touch", lambda: world.agent_status("n5")["hub"] == "")
+    world.until("n5 is in touch", lambda: world.agent_status("n5").hub == "")
     text = '[app.before]\nrun = ["sleep", "inf"]\navailability = "best-effort"\n[app.before.place]\nnodes = ["n5"]\n'
     world.apply(text)
     before = world.running(["n5"])

@@ -105,6 +105,6 @@ def test_forget_ends_a_nodes_credentials_and_stops_nothing(world: World) -> None
     assert "copies" in done.stderr
     world.skerry("node", "forget", "n3", "--yes", "--confirm", "--reason", "sold")
     assert "n3" not in {one["name"] for one in json.loads(world.skerry("nodes", "--json"))}
-    world.until("the node is shut out", lambda: world.agent_status("n3")["hub"])
+    world.until("the node is shut out", lambda: world.agent_status("n3").hub)
     world.systemctl("n3", "restart", "skerry-agent.service")
     world.holds("its units run on", lambda: world.running(["n3"]) == before, 3)

@@ -6,15 +6,16 @@ have one kernel, and so one CLOCK_MONOTONIC: moments of different nodes may be c
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 from msgspec import Struct
 
+from skerry_agent.status import StatusView
 from skerry_hub.api.views import AppView, EventView, NodeView
 from skerry_hub.cli.client import Client, api
 from skerry_hub.cli.errors import CliError
@@ -168,10 +169,9 @@ class World:
         """Nodes that are switched on."""
         return [one.name for one in self.lab.status().nodes if one.state == "running"]
 
-    def agent_status(self, node: str) -> dict[str, object]:
+    def agent_status(self, node: str) -> StatusView:
         """What the node says of itself."""
-        found: dict[str, object] = json.loads(self.text(node, "skerry-agent", "status", "--json"))
-        return found
+        return msgspec.json.decode(self.text(node, "skerry-agent", "status", "--json"), type=StatusView)
 
     # Waiting
 
@@ -195,6 +195,10 @@ class World:
         while time.monotonic() < deadline:
             assert seen(), what
             time.sleep(LOOK_S)
+
+    def comes_up(self, app: str, nodes: Iterable[str], seconds: float = SOON_S) -> Unit:
+        """A copy of the app on one of these nodes, when there is one."""
+        return self.until(f"{app} on {nodes}", lambda: self.copies(app, nodes), seconds)[0]
 
     def settled(self, *apps: str, seconds: float = SOON_S) -> None:
         """Until the hub says that these are as wanted."""
