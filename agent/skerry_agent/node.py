@@ -86,6 +86,7 @@ class Node:
         self._executor = Executor(systemd, self._files, self._settled)
         self._target: Target | None = None
         self._changed: set[InstanceId] = set()
+        self._trial: dict[InstanceId, int] = {}
 
     def open(self, read_only: bool = False) -> None:
         """Read what the disk holds. What is damaged becomes a condition, never an error."""
@@ -96,7 +97,8 @@ class Node:
             self.applied = applied
         elif isinstance(applied, Damaged):
             self.conditions[damaged(APPLIED)] = applied.text
-        self.kept = dict(self._record(REVISIONS_RECORD, Revisions).kept)
+        revisions = self._record(REVISIONS_RECORD, Revisions)
+        self.kept, self._trial = dict(revisions.kept), dict(revisions.trial)
         self._seen = self._record(SEEN_RECORD, Seen)
         self._read_accepted()
         self._words = self._record(OVERRIDES_RECORD, Words)
@@ -307,18 +309,35 @@ class Node:
         elif isinstance(action, Settle):
             state = settle(self.applied, self._target, action.instance)
             self._changed.add(action.instance)
-            self._keep(state)
+            self._keep(state, action.instance)
         else:
             state = finish(self.applied, action.issued)
         if state != self.applied:
             self._save(APPLIED, state)
             self.applied = state
 
-    def _keep(self, state: State) -> None:
+    def _keep(self, state: State, settled: InstanceId) -> None:
+        """The revisions that can be gone back to, and whether the one that was just settled may have to be."""
         kept = keep(self.kept, state)
-        if kept != self.kept:
-            self._save(REVISIONS_RECORD, Revisions(kept))
-            self.kept = kept
+        trial = {name: number for name, number in self._trial.items() if name in kept and name != settled}
+        one = state.instances.get(settled)
+        if one is not None and len(kept[settled]) > 1 and one.entry.revision == one.instance.revision:
+            trial[settled] = one.entry.revision
+        self._put_revisions(Revisions(kept, trial))
+
+    def _put_revisions(self, new: Revisions) -> None:
+        if new != Revisions(self.kept, self._trial):
+            self._save(REVISIONS_RECORD, new)
+            self.kept, self._trial = new.kept, new.trial
+
+    def on_trial(self, instance: InstanceId, revision: int) -> bool:
+        """Whether this revision was not healthy yet since the instance was changed to it, also before a restart."""
+        return self._trial.get(instance) == revision
+
+    def passed(self, instance: InstanceId) -> None:
+        """The instance was healthy on what it runs. Raises DiskError."""
+        trial = {name: number for name, number in self._trial.items() if name != instance}
+        self._put_revisions(Revisions(self.kept, trial))
 
     def collect(self) -> list[str]:
         """Remove what nothing needs any more; a rollback needs no download."""

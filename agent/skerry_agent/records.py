@@ -25,9 +25,13 @@ class Words(Struct, frozen=True, omit_defaults=True):
 
 
 class Revisions(Struct, frozen=True, omit_defaults=True):
-    """The record of the last two distinct revisions that each instance ran here."""
+    """The record of the last two distinct revisions that each instance ran here.
+
+    `trial`: the revision of each instance that has not been healthy yet since it was changed to, and can be undone.
+    """
 
     kept: dict[InstanceId, tuple[AppRevision, ...]] = field(default_factory=dict)
+    trial: dict[InstanceId, int] = field(default_factory=dict)
 
 
 class Seen(Struct, frozen=True, omit_defaults=True):

@@ -14,6 +14,7 @@ from skerry_protocol.ids import InstanceId
 from skerry_protocol.messages import Instance, StepName, StepState
 
 from . import health
+from .disk import DiskError
 from .downloads import Downloads
 from .health import Life
 from .lives import Lives
@@ -98,7 +99,8 @@ class Switching:
             if name in result.changed or name not in self._lives.known():
                 # What runs by an override is what was gone back to: there is nowhere further.
                 has_previous = len(self._node.kept.get(name, ())) > 1 and _as_assigned(running)
-                self._lives.begin(running, has_previous, changed=name in result.changed)
+                tried = self._node.on_trial(name, running.entry.revision)
+                self._lives.begin(running, has_previous, changed=tried or name in result.changed)
 
     def _say(self, result: Switched) -> None:
         if self._node.assignment is None:
@@ -160,6 +162,7 @@ class Switching:
             return self._held_back(running, life)
         up = life.active_since_ms is not None
         if life.state is health.State.HEALTHY:
+            self._passed(running)
             self.step(running.instance, StepName.STARTED, StepState.DONE)
             self.step(running.instance, StepName.HEALTHY, StepState.DONE)
             return None
@@ -184,6 +187,14 @@ class Switching:
             life.reason,
         )
         return None
+
+    def _passed(self, running: Running) -> None:
+        try:
+            self._node.passed(running.instance.id)
+        except DiskError as error:
+            log.warning(
+                "%s", error
+            )  # a change that was healthy is then on trial again after a restart, no more
 
     def _held_back(self, running: Running, life: Life) -> None:
         """An override: what runs is healthy or not, but it is not what was asked for."""

@@ -176,3 +176,26 @@ async def test_a_switch_whose_reload_fails_starts_nothing_in_an_old_form(rig: Ri
     rig.systemd.slow.clear()
     await rig.switch()
     assert f"restart {WEB}" in rig.systemd.calls
+
+
+async def test_a_change_stays_on_trial_over_restarts_until_it_was_healthy(rig: Rig) -> None:
+    first = assignment(1, ONE)
+    second = assignment(2, TWO, since=(first,))
+    await rig.run(first)
+    assert not rig.open().on_trial(ONE.instance.id, 1)  # nothing to go back to
+    await rig.run(second)
+    assert rig.open().on_trial(TWO.instance.id, 2)
+    rig.node.passed(TWO.instance.id)
+    assert not rig.open().on_trial(TWO.instance.id, 2)
+
+
+async def test_what_was_gone_back_to_is_not_on_trial(rig: Rig) -> None:
+    first = assignment(1, ONE)
+    second = assignment(2, TWO, since=(first,))
+    await rig.run(first)
+    await rig.run(second)
+    rig.node.roll_back(TWO.instance, "health", "bad", 5)
+    await rig.switch()
+    node = rig.open()
+    assert not node.on_trial(TWO.instance.id, 1)
+    assert not node.on_trial(TWO.instance.id, 2)
