@@ -35,6 +35,7 @@ RUN = Path("/run/skerry")
 RECORD = "grants"
 LEASE_TARGET = re.compile(r"skerry-lease-([0-9]{1,15})\.target")
 RETRY_S = 5.0
+TROUBLED_S = 30.0
 CLOSE_SECONDS = 60.0
 OnReply = Callable[[BeatReply], Awaitable[None]]
 
@@ -100,7 +101,9 @@ class Beating:
     def every_s(self) -> float:
         """How long between beats."""
         apps = [entry.app for entry in self._node.assignment.apps] if self._node.assignment else []
-        return grants.beat_every_ms(apps, self.state.claims()) / 1000
+        every_s = grants.beat_every_ms(apps, self.state.claims()) / 1000
+        # What could not be kept for want of room is offered anew with an answer.
+        return min(every_s, TROUBLED_S) if "disk" in self._node.conditions else every_s
 
     def beat_now(self) -> None:
         """Do not wait for the next turn."""

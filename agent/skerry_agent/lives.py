@@ -164,7 +164,8 @@ class Lives:
         if unit.active == "active" and fresh:
             await self._came_up(watch, unit)
         elif unit.active == "inactive" and watch.life.active_since_ms is not None:
-            reason = "it was stopped"
+            # The end of a lease is no fault of the copy: it is up again with the next one.
+            reason = "it was stopped" if watch.running.rendered.lease is None else ""
             await self._take(watch, health.unit_down(watch.life, now_ms(), exited=False, reason=reason))
 
     async def _came_up(self, watch: Watch, unit: UnitState) -> None:

@@ -76,7 +76,7 @@ class Offers:
     def judge(self, envelope: bytes) -> None:
         """The bytes of an Envelope."""
         before = (self._node.accepted, self._node.assignment is None)
-        refusal = self._node.refusal
+        refusal, trouble = self._node.refusal, self._node.conditions.get("disk")
         try:
             decision = self._node.offer(envelope)
         except DiskError as error:
@@ -89,6 +89,8 @@ class Offers:
         if (self._node.accepted, self._node.assignment is None) != before:
             log.info("accepted %s", self._node.accepted.version if self._node.accepted else None)
             self._taken()
+        elif self._node.conditions.get("disk") != trouble:
+            self._taken()  # the hub is to hear of it, and not only with the next turn
 
     def _say(self, decision: Decision) -> None:
         match decision:

@@ -134,8 +134,8 @@ def test_it_is_put_back_at_most_once_and_never_after_grace_when_it_was_healthy(
 def test_what_was_rolled_back_is_not_rolled_back_again() -> None:
     life = began(UNCHECKED, 0, changed=True)
     for now_ms in (1, 2, 3):
-        life, action = unit_down(life, now_ms, exited=True, reason="exit status 1")
-    assert isinstance(action, RollBack)
+        life, _ = unit_down(life, now_ms, exited=True, reason="exit status 1")
+    assert life.state is State.ROLLED_BACK
     life, _ = checked(life, 4, ok=True, reason="")
     for now_ms in (5, 6, 7):
         life, action = checked(life, now_ms, ok=False, reason="refused")

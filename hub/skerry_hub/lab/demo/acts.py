@@ -77,6 +77,8 @@ def _handed_over(stage: Stage, lost: str, others: list[str], name: str, began: f
     stage.check(
         not old.up and gap > 0, f"ledger stopped on {lost} before it started elsewhere ({gap:.2f} s before)"
     )
+    why = stage.lab.run(lost, ["skerry-agent", "why", "ledger"]).stdout.splitlines()[0]
+    stage.check("waits for a lease" in why, f"{lost} itself, cut off, says why: {why}")
 
 
 def heal(stage: Stage, lost: str) -> None:
