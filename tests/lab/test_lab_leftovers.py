@@ -192,3 +192,21 @@ def test_labs_are_up_side_by_side(bare_lab: Lab) -> None:
         assert second.run("n1", ["ls", "/root/first"], check=False).returncode == 2
         bare_lab.down()
         assert second.run("n1", ["hostname"]).stdout == "n1\n"
+
+
+def test_what_runs_in_a_control_group_of_somebody_else_is_left_alone() -> None:
+    """A container may share the control groups and have labs of its own, whose files are not here."""
+    root = cgroups.on_host()
+    assert root is not None
+    folder = root / "skerry-lab" / "somebody-elses"
+    folder.mkdir(parents=True)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            (folder / "cgroup.procs").write_text(str(process.pid))
+            assert "somebody-elses" not in leftovers.sweep()
+            assert process.poll() is None
+        finally:
+            process.kill()
+            process.wait()
+    assert "somebody-elses" in leftovers.sweep()
+    assert not folder.exists()

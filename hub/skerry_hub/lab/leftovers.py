@@ -107,11 +107,15 @@ def _remove_if_empty(folder: Path) -> None:
 
 def labs() -> list[str]:
     """Names of which anything exists, up or left over."""
+    known = {path.name for folder in (RUN, STORE) for path in _folders(folder)}
     root = cgroups.on_host()
-    folders = [RUN, STORE, *([root / CGROUP] if root else [])]
-    return sorted(
-        {path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_dir()}
-    )
+    bare = _folders(root / CGROUP) if root else []
+    # What runs in a control group without a file here is not ours: containers may share the tree, each with its labs.
+    return sorted(known | {path.name for path in bare if not cgroups.populated(path)})
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
 
 
 def sweep() -> list[str]:
