@@ -22,6 +22,8 @@ EXIT_CONFIG = 78  # sysexits.h: EX_CONFIG
 def log_to_journal() -> None:
     """Plain lines; the journal knows when and who."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    # It warns of every server that closes a TLS connection first; `buslink` says what that means.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
 def run(state: Path = STATE) -> int:

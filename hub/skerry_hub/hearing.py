@@ -9,30 +9,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
 from sqlalchemy import select
 
-from skerry_protocol.ids import InstanceId, NodeId
+from skerry_protocol.ids import NodeId
 from skerry_protocol.messages import Ask, AskPart, Beat, BeatReply, Issued
 
 from . import beat_events as ev
 from .ahead import DOUBT_S, Ahead
 from .beats import Beats
 from .bus import BusError, HubBus
-from .claims import may_run
 from .clock import monotonic_ms, now_ms
 from .identity import Identity
 from .intake import Intake
 from .journal import Happened, note
 from .leader import take_lead
 from .loops import Moment, Outcome, State
-from .model import AssignmentRow, BootRow, Loss, NodeRow, NodeState, Placement
+from .model import BootRow, Loss
 from .store import Owner, Store, rows
 from .store import schema as s
+from .terms import terms_of
 
 LOG = logging.getLogger(__name__)
 TICK_S = 0.25
@@ -307,67 +307,3 @@ class Hearing:
     async def _gone(self, node: NodeId) -> None:
         if self._forget is not None:
             await self._forget(node, "ephemeral, and silent for longer than it may be")
-
-
-def terms_of(state: State, outcome: Outcome, machine: str = "") -> dict[NodeId, ev.NodeTerms]:
-    """What the commit says of each node, for `beats`."""
-    new = {row.node: row for row in outcome.assignments}
-    lost_after: dict[NodeId, set[int]] = {}
-    fenced: dict[NodeId, list[str]] = {}
-    for one in outcome.schedule.placements:
-        row = state.revisions.get((one.app, one.revision))
-        if row is None or row.app is None or row.app.ha is None:
-            continue
-        lost_after.setdefault(one.node, set()).add(row.app.ha.lost_after_ms)
-        if row.app.fenced:
-            fenced.setdefault(one.node, []).append(f"{one.app}-{one.number}")
-    told = frozenset(row.step.instance for row in state.steps)
-    untold = untold_nodes(outcome.schedule.placements, told, state)
-    made = {node.id: _terms(node, state, new, lost_after, fenced) for node in state.nodes}
-    here = frozenset(node.id for node in state.nodes if machine and node.machine == machine)
-    return {node: replace(one, retell=node in untold, own_machine=node in here) for node, one in made.items()}
-
-
-def untold_nodes(
-    placements: Iterable[Placement], told: frozenset[InstanceId], state: State
-) -> frozenset[NodeId]:
-    """Nodes that applied copies of which they said nothing, as far as this store knows: it may be a restored one."""
-    by_node: dict[NodeId, set[InstanceId]] = {}
-    for one in placements:
-        if one.instance not in told:
-            by_node.setdefault(one.node, set()).add(one.instance)
-    return frozenset(node for node, untold in by_node.items() if untold & _applied(node, state))
-
-
-def _applied(node: NodeId, state: State) -> frozenset[InstanceId]:
-    """The copies of the assignment that the node applied."""
-    fact = state.facts.get(node)
-    if fact is None or fact.applied is None:
-        return frozenset()
-    rows_of_node = state.issued.get(node, ())
-    return frozenset(copy.id for row in rows_of_node if row.issued == fact.applied for copy in row.copies)
-
-
-def _terms(
-    node: NodeRow,
-    state: State,
-    new: Mapping[NodeId, AssignmentRow],
-    lost_after: Mapping[NodeId, set[int]],
-    fenced: Mapping[NodeId, list[str]],
-) -> ev.NodeTerms:
-    issued = list(state.issued.get(node.id, ()))
-    made = new.get(node.id)
-    if made is not None:
-        issued.append(made)
-    lengths = set(lost_after.get(node.id, set()))
-    if node.ephemeral_ms is not None:
-        lengths.add(node.ephemeral_ms)
-    return ev.NodeTerms(
-        node=node.id,
-        name=node.name,
-        newest=issued[-1].issued if issued else None,
-        issued=tuple(may_run(issued, state.facts.get(node.id))),
-        lost_after_ms=frozenset(lengths),
-        fenced=tuple(sorted(fenced.get(node.id, []))),
-        alive=node.state not in {NodeState.DEAD, NodeState.WAITING},
-    )

@@ -59,7 +59,7 @@ class State:
     steps: Sequence[StepRow] = ()
     paused: frozenset[NodeId] = frozenset()
     unshown: frozenset[NodeId] = frozenset()
-    overwrites: Mapping[NodeId, bytes] = field(default_factory=dict)
+    overwrites: Mapping[NodeId, Issued] = field(default_factory=dict)
     holds: Mapping[NodeId, tuple[InstanceId, ...]] = field(default_factory=dict)
     words: Mapping[InstanceId, Word] = field(default_factory=dict)
 
@@ -219,7 +219,7 @@ def _compile(view: Fields, _context: object) -> Fields:
             _since_accepted(rows, state.facts.get(node.id)),
             state.facts.get(node.id),
             confirmed_by=node.confirmed_by,
-            overwrites=state.overwrites.get(node.id),
+            overwrites=over.digest if (over := state.overwrites.get(node.id)) else None,
             holds=state.holds.get(node.id, ()),
             words=words,
         )

@@ -130,7 +130,7 @@ class Reconciler:
             words=await rows.words(view, gone),
             paused=frozenset(one.node for one in held if not one.overwrite),
             unshown=frozenset(one.node for one in held if one.envelope is None),
-            overwrites={one.node: one.issued.digest for one in held if one.overwrite},
+            overwrites={one.node: one.issued for one in held if one.overwrite},
             holds={one.node: resume.holds(self._identity, one) for one in held if one.overwrite},
         )
 
@@ -219,11 +219,14 @@ async def _confirmed(tx: Transaction, state: State, outcome: Outcome) -> None:
 
 
 async def _overwritten(tx: Transaction, state: State) -> None:
-    """An operator's overwriting is over once the node holds something of this hub's again."""
+    """An operator's overwriting is over once the node accepted something newer than what was to be overwritten.
+
+    Not once it holds something known: until it beats, the facts here are the ones that came with the backup.
+    """
     hand = tx.as_owner(Owner.RESUME)
-    for node in state.overwrites:
+    for node, over in state.overwrites.items():
         fact = state.facts.get(node)
-        if fact is not None and any(row.issued == fact.accepted for row in state.issued.get(node, ())):
+        if fact is not None and fact.accepted is not None and fact.accepted.version > over.version:
             await hand.drop(s.paused, s.paused.c.node == node)
 
 

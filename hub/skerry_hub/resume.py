@@ -56,7 +56,8 @@ async def mark_ahead(store: Store, node: NodeId, issued: Issued, envelope: bytes
         before = {one.node: one for one in await paused_rows(tx)}.get(node)
         if before is not None and before.issued == issued and (before.envelope or not envelope):
             return
-        await put_paused(tx, PausedRow(node, issued, envelope))
+        word = before is not None and before.issued == issued and before.overwrite
+        await put_paused(tx, PausedRow(node, issued, envelope, overwrite=word))
         if envelope is not None and not mesh.restored:
             await rows.put_mesh(tx.as_owner(Owner.RESUME), msgspec.structs.replace(mesh, restored=True))
             await rows.forget_steps(tx.as_owner(Owner.INTAKE))  # the nodes are asked for them once more

@@ -41,7 +41,7 @@ from skerry_hub.model import (
     Placement,
 )
 from skerry_hub.scheduler import schedule
-from skerry_hub.terms import terms_of
+from skerry_hub.terms import node_terms
 from skerry_protocol.app import App, OnReturn, Overlap
 from skerry_protocol.ids import AppName, NodeId
 from skerry_protocol.messages import Assignment, Beat, BeatReply, Holding
@@ -118,9 +118,8 @@ class World:
         self.learn()
 
     def learn(self) -> None:
-        specs = {key: one.app for key, one in self.revisions.items() if one.app}
         terms = {
-            node: terms_of(row, self.placements, specs, self.issued[node], self.facts.get(node))
+            node: node_terms(row, self.placements, self.revisions, self.issued[node], self.facts.get(node))
             for node, row in self.nodes.items()
         }
         self.beats.handle(Learned(self.now, terms, self.claims))

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry_agent import join
-from skerry_hub.hearing import terms_of
 from skerry_hub.hub import own_mark
+from skerry_hub.terms import terms_of
 from skerry_protocol.codec import encode
 from skerry_protocol.ids import NodeId, machine_mark
 
