@@ -4,6 +4,7 @@ CI is on when CI or SKERRY_CI is set to anything but "", "0" or "false".
 """
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +15,10 @@ from hypothesis import settings
 # No time limit for one example: these machines are shared, and how long it took is no property of the code.
 settings.register_profile("skerry", deadline=None)
 settings.load_profile("skerry")
+
+# Whatever a shell script runs in the background ignores SIGINT, and so does all that it starts: Ctrl-C is tested here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LAB = Path(__file__).parent / "lab"
 NO_ROOT = "the lab boots real nodes and needs root: run 'sudo make test'"

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from skerry_hub.api.events import messages
+from skerry_hub.api.views import EventView
+from skerry_hub.cli.client import decoded
+from skerry_hub.cli.events import datas
 from skerry_hub.maintenance import IDEMPOTENCY_MS
 from skerry_hub.store import Owner
 from skerry_hub.store import schema as s
@@ -172,6 +176,18 @@ async def test_events_stream(desk: Desk) -> None:
         async for line in stream.aiter_lines():
             if "seen" in line:
                 break
+
+
+async def test_a_stream_with_nothing_to_say_says_that_it_is_there(desk: Desk) -> None:
+    """And whoever follows it takes that for no event."""
+    sent = messages(desk.hub, (await desk.client.get("/api/events")).json()[-1]["id"], ping_s=0.01)
+    ping = (await anext(sent)).encode()
+    assert ping == b": still here\r\n\r\n"
+    await desk.post("/api/apply", {"apps": [WEB], "reason": "seen"})
+    async with asyncio.timeout(10):
+        while b"event: event" not in (event := (await anext(sent)).encode()):
+            pass
+    assert [decoded(EventView, data).app for data in datas((ping + event).split(b"\r\n"))] == ["web"]
 
 
 async def test_the_page_of_the_api_is_json_alone(desk: Desk) -> None:

@@ -60,12 +60,18 @@ async def stream(
     hub: Hub = request.app.state.hub
     last = request.headers.get("last-event-id")
     start = int(last) if last and last.isdigit() and len(last) < 18 else after
-    return ServerSentEvent(_stream(hub, start, app, node, changer))
+    return ServerSentEvent(messages(hub, start, app, node, changer))
 
 
-async def _stream(
-    hub: Hub, start: int | None, app: str | None, node: str | None, changer: str | None
+async def messages(
+    hub: Hub,
+    start: int | None,
+    app: str | None = None,
+    node: str | None = None,
+    changer: str | None = None,
+    ping_s: float = PING_S,
 ) -> AsyncIterator[ServerSentEventMessage]:
+    """What a stream sends, without end: each event, and a comment where there was none for `ping_s`."""
     at = start
     while True:
         more = hub.events_written()
@@ -81,11 +87,11 @@ async def _stream(
         if found:
             continue
         try:
-            async with asyncio.timeout(PING_S):
+            async with asyncio.timeout(ping_s):
                 await more.wait()
         except TimeoutError:
-            # Tells both ends that the other is there.
-            yield ServerSentEventMessage(comment="still here")
+            # Tells both ends that the other is there. Without `data`, which would make it an event.
+            yield ServerSentEventMessage(comment="still here", data=None)
 
 
 ROUTER = Router("/api", route_handlers=[page, stream], tags=["events"])

@@ -93,8 +93,9 @@ def datas(lines: Iterable[bytes]) -> Iterator[bytes]:
     """The data of each server-sent event (WHATWG HTML, section 9.2.6): its data lines, joined by line feeds."""
     held: list[bytes] = []
     for one in lines:
-        if not one and held:
-            yield b"\n".join(held)
+        if not one:
+            if any(held):
+                yield b"\n".join(held)
             held = []
         elif one.startswith(DATA):
             held.append(one[len(DATA) :].removeprefix(b" "))

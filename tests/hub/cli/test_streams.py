@@ -22,6 +22,7 @@ NODE = NodeView("n2222222222222222", "n1", "ready", 2_000, {"site": "a"}, "x86_6
 def test_server_sent_events_are_taken_apart() -> None:
     sent = [
         b": still here",
+        b"data: ",
         b"",
         b"id: 1",
         b"event: event",
