@@ -13,7 +13,9 @@ import pytest
 from hypothesis import settings
 
 # No time limit for one example: these machines are shared, and how long it took is no property of the code.
-settings.register_profile("skerry", deadline=None)
+# The same examples each time, so that a run can be repeated; `--hypothesis-profile hunt` looks for new ones.
+settings.register_profile("skerry", deadline=None, derandomize=True)
+settings.register_profile("hunt", deadline=None)
 settings.load_profile("skerry")
 
 # Whatever a shell script runs in the background ignores SIGINT, and so does all that it starts: Ctrl-C is tested here.

@@ -19,14 +19,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from nats.aio.client import Client
 
-from skerry_agent import buslink, pinned
-from skerry_agent.bus import Handlers as NodeHandlers
-from skerry_agent.bus import Login, NodeBus, Send
-from skerry_hub import natsauth, natslink
-from skerry_hub.bus import Handlers, HubBus
+from skerry_agent.hublink import buslink, pinned
+from skerry_agent.hublink.bus import Handlers as NodeHandlers
+from skerry_agent.hublink.bus import Login, NodeBus, Send
 from skerry_hub.model import AssignmentRow
-from skerry_hub.natsconfig import Listen, Settings
-from skerry_hub.natsserver import NatsServer
+from skerry_hub.nats import auth as natsauth
+from skerry_hub.nats import link as natslink
+from skerry_hub.nats.bus import Handlers, HubBus
+from skerry_hub.nats.config import Listen, Settings
+from skerry_hub.nats.server import NatsServer
 from skerry_protocol.ids import NodeId, Region, node_id
 from skerry_protocol.messages import Ask, AskPart, Beat, BeatReply, Issued, ReportBatch, Version
 from skerry_protocol.signing import digest, new_key, public_key, tls_key_of

@@ -17,24 +17,24 @@ import msgspec
 
 from skerry_protocol.ids import AppName
 
-from . import grants
-from .answering import Answering, clear, roll_back
-from .beating import boot_id, stored
-from .disk import STATE, DiskError, StateDir
-from .identity import Identity, IdentityError, load
-from .join import JoinError
-from .join import join as join_mesh
-from .journal import JournalError
-from .local import CannotDo
-from .localclient import AgentError, ask
-from .node import Node, Places
-from .reporter import RECORD as TOLD
-from .reporter import Told
-from .show import instances_table, status_text, why_text
-from .status import StatusView, of_app, status, unit_names
-from .steps import Book
+from .disk.disk import STATE, DiskError, StateDir
+from .health.steps import Book
+from .joining.identity import Identity, IdentityError, load
+from .joining.join import JoinError
+from .joining.join import join as join_mesh
+from .leases import grants
+from .leases.beating import boot_id, stored
+from .reports.reporter import RECORD as TOLD
+from .reports.reporter import Told
+from .switch.node import Node, Places
 from .systemd import Outcome, Systemd
 from .systemd.dbus import DbusSystemd
+from .view.answering import Answering, clear, roll_back
+from .view.journal import JournalError
+from .view.local import CannotDo
+from .view.localclient import AgentError, ask
+from .view.show import instances_table, status_text, why_text
+from .view.status import StatusView, of_app, status, unit_names
 
 T = TypeVar("T")
 AGENT = "skerry-agent.service"

@@ -15,26 +15,27 @@ from importlib.metadata import version
 
 from skerry_protocol.messages import BeatReply, Override
 
-from . import health, pinned
-from .answering import Answering
-from .beating import Beating
-from .bus import Handlers, Login, NodeBus
-from .disk import DiskError
-from .downloads import Downloads
-from .files import REAL, Files
-from .identity import Identity, machine_key
-from .lives import Lives
-from .local import LocalServer
-from .node import Node, Places
+from .artifacts.downloads import Downloads
+from .assignments.offers import Offers
+from .disk.disk import DiskError
+from .disk.files import REAL, Files
+from .health import health
+from .health.lives import Lives
+from .hublink import pinned
+from .hublink.bus import Handlers, Login, NodeBus
+from .hublink.renewing import Renewing
+from .joining.identity import Identity, machine_key
+from .leases.beating import Beating
 from .notify import notify, watchdog_seconds
-from .offers import Offers
-from .overrides import NotPossible
-from .renewing import Renewing
-from .reporter import Reporter, now_ms
-from .status import StatusView, status, unit_names
-from .switching import Switching
+from .reports.reporter import Reporter, now_ms
+from .switch.node import Node, Places
+from .switch.overrides import NotPossible
+from .switch.switching import Switching
+from .switch.target import Running
 from .systemd import Outcome, Resync, Systemd
-from .target import Running
+from .view.answering import Answering
+from .view.local import LocalServer
+from .view.status import StatusView, status, unit_names
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 from .daemon import Agent, until_signal
-from .disk import STATE, DiskError, StateDir
-from .identity import Identity, IdentityError, load
-from .node import Places
-from .restore import restore
+from .disk.disk import STATE, DiskError, StateDir
+from .joining.identity import Identity, IdentityError, load
+from .switch.node import Places
 from .systemd.dbus import DbusSystemd
+from .units.restore import restore
 
 EXIT_CONFIG = 78  # sysexits.h: EX_CONFIG
 

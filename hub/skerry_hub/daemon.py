@@ -13,13 +13,13 @@ import click
 from skerry_protocol.ids import NAME_EXPECTED, MeshName, Region, is_name
 from skerry_protocol.jointoken import DEFAULT_PORT as PORT
 
-from . import backup as backups
 from .files import write_file
 from .hub import Settings
 from .identity import Identity, IdentityError, create, read
 from .model import Mesh
-from .natsconfig import NatsServerError
+from .nats.config import NatsServerError
 from .people import Role, add_person, new_secret
+from .restoring import backup as backups
 from .service import Service
 from .store import Owner, Store, StoreError, rows
 

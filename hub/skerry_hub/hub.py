@@ -19,21 +19,21 @@ from sqlalchemy import select
 
 from skerry_protocol.ids import NodeId, machine_mark
 
-from .artifacts import ArtifactStore
-from .bus import BusError, Handlers
-from .hearing import Hearing
+from .artifacts.artifacts import ArtifactStore
+from .beats.hearing import Hearing
+from .beats.leader import take_lead
 from .identity import Identity
 from .intake import Intake
 from .journal import Happened, note
-from .leader import take_lead
-from .loops import Outcome, State
+from .loops.loops import Outcome, State
+from .loops.reconcile import Reconciler
 from .maintenance import Maintenance
 from .model import AssignmentRow, Mesh, NodeRow
-from .natsconfig import Listen
-from .natsedge import Nats, accounts_of, rotated
+from .nats.bus import BusError, Handlers
+from .nats.config import Listen
+from .nats.edge import Nats, accounts_of, rotated
 from .operators import forget_node
-from .reconcile import Reconciler
-from .resume import may_replace
+from .restoring.resume import may_replace
 from .store import Owner, Store, StoreError, rows
 from .store import schema as s
 

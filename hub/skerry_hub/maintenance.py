@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from .artifacts import ArtifactStore
+from .artifacts.artifacts import ArtifactStore
+from .artifacts.collecting import collect
 from .clock import now_ms
-from .collecting import collect
 from .store import Owner, Store
 from .store import schema as s
 

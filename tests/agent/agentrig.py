@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from skerry_agent import identity as identities
 from skerry_agent.daemon import Agent
-from skerry_agent.localclient import ask
-from skerry_hub.bus import HubBus
+from skerry_agent.joining import identity as identities
+from skerry_agent.view.localclient import ask
+from skerry_hub.nats.bus import HubBus
 from skerry_protocol.ids import NodeId
 from skerry_protocol.messages import Assignment, ReportBatch, StepName, StepState
 from tests import natsrig

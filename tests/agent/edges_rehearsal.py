@@ -9,15 +9,15 @@ import sys
 
 from msgspec import structs
 
-from skerry_agent import journal
-from skerry_agent.checks import check
-from skerry_agent.disk import StateDir
-from skerry_agent.policy import Policy
-from skerry_agent.render import NodeFacts, Paths, Rendered, render
-from skerry_agent.restore import restore
+from skerry_agent.disk.disk import StateDir
+from skerry_agent.health.checks import check
+from skerry_agent.switch.target import Running, State
 from skerry_agent.systemd import Resync
 from skerry_agent.systemd.dbus import DbusSystemd
-from skerry_agent.target import Running, State
+from skerry_agent.units.policy import Policy
+from skerry_agent.units.render import NodeFacts, Paths, Rendered, render
+from skerry_agent.units.restore import restore
+from skerry_agent.view import journal
 from skerry_protocol.app import Health, Volume
 from skerry_protocol.messages import AppRevision
 

@@ -6,7 +6,7 @@ one outlive its lease's length, or names a file that is not Skerry's.
 
 from dataclasses import dataclass, field
 
-from skerry_agent.actions import (
+from skerry_agent.switch.actions import (
     Action,
     Begin,
     CheckStop,
@@ -26,8 +26,8 @@ from skerry_agent.actions import (
     WriteTree,
     WriteUnit,
 )
-from skerry_agent.plan import Observed
-from skerry_agent.target import State, Target, begin, finish, settle
+from skerry_agent.switch.plan import Observed
+from skerry_agent.switch.target import State, Target, begin, finish, settle
 from skerry_protocol.ids import InstanceId
 
 

@@ -6,9 +6,9 @@ import errno
 from dataclasses import dataclass
 from pathlib import Path
 
-from skerry_agent.files import Files
-from skerry_agent.identity import Identity
-from skerry_agent.node import Node, Places, Switched
+from skerry_agent.disk.files import Files
+from skerry_agent.joining.identity import Identity
+from skerry_agent.switch.node import Node, Places, Switched
 from skerry_agent.systemd.fake import FakeSystemd
 from skerry_protocol import signing
 from skerry_protocol.app import App

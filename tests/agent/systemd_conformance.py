@@ -11,11 +11,11 @@ import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from skerry_agent.leases import Armed, Leases
-from skerry_agent.leaseunits import end_name, shared, target_name
-from skerry_agent.stoprules import unfit
+from skerry_agent.leases.leases import Armed, Leases
 from skerry_agent.systemd import JobResult, LoadState, Outcome, Resync, Systemd, UnitChanged, UnitState
 from skerry_agent.systemd.dbus import DbusSystemd
+from skerry_agent.units.leaseunits import end_name, shared, target_name
+from skerry_agent.units.stoprules import unfit
 
 RUNS = "/bin/sleep 1000"
 SECONDS = 20.0
@@ -71,6 +71,14 @@ class Machine:
         armed = await self.arm(seconds, opens)
         assert isinstance(armed, Armed), armed
         return armed
+
+
+async def a_made_up_user_has_a_name(m: Machine) -> None:
+    """Another unit that names it runs as the same user: nothing else may read what belongs to it."""
+    await m.start(m.service(UNIT, more="DynamicUser=yes"))
+    assert await m.systemd.user(UNIT) == UNIT.removesuffix(".service")
+    await m.start(m.service("skerry-plain-0.service"))
+    assert await m.systemd.user("skerry-plain-0.service") == ""
 
 
 async def a_started_service_has_a_process(m: Machine) -> None:

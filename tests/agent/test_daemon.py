@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from skerry_agent.daemon import Agent
-from skerry_agent.localclient import AgentError
-from skerry_agent.status import InstanceView
+from skerry_agent.view.localclient import AgentError
+from skerry_agent.view.status import InstanceView
 from skerry_protocol.app import Health
 from skerry_protocol.messages import BeatReply, StepName, StepState
 from tests.natsrig import until

@@ -7,8 +7,9 @@ import sys
 
 # Joining, the network library, the command line and its help, other people's HTTP, the hub.
 NOT_LOADED = (
-    "click", "rich", "pyroute2", "httpx", "skerry_hub", "skerry_agent.commands", "skerry_agent.join",
-    "skerry_agent.show", "skerry_agent.localclient", "skerry_agent.cli", "sqlite3", "sqlalchemy", "hypothesis",
+    "click", "rich", "pyroute2", "httpx", "skerry_hub", "skerry_agent.commands", "skerry_agent.joining.join",
+    "skerry_agent.view.show", "skerry_agent.view.localclient", "skerry_agent.cli", "sqlite3", "sqlalchemy",
+    "hypothesis",
 )  # fmt: skip
 
 

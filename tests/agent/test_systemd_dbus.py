@@ -23,7 +23,7 @@ async def test_no_bus_is_lost_never_done(tmp_path: Path, monkeypatch: pytest.Mon
         await systemd.reset_failed(UNIT),
         await systemd.set_properties(UNIT, {"TasksMax": 1}, runtime=True),
         await systemd.stop_rules(UNIT),
-        await systemd.owner(UNIT),
+        await systemd.user(UNIT),
         await systemd.units(["*"]),
         await systemd.show([UNIT]),
         await systemd.reload(0.01),

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Callable
 from itertools import count
 
-from skerry_hub.compile import content_key
+from skerry_hub.loops.compile import content_key
+from skerry_hub.loops.scheduler import Schedule, schedule
 from skerry_hub.model import AppRow, AssignmentRow, Mesh, NodeRow, NodeState, Placement
-from skerry_hub.scheduler import Schedule, schedule
 from skerry_protocol.app import App, Availability, Ha, OnReturn, Overlap, Place, Resources
 from skerry_protocol.codec import encode
 from skerry_protocol.ids import AppName, InstanceId, NodeId, NodeName

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skerry_agent.policy import Policy
-from skerry_agent.render import NodeFacts, Paths, Rendered, render
+from skerry_agent.units.policy import Policy
+from skerry_agent.units.render import NodeFacts, Paths, Rendered, render
 from skerry_hub.appfile import Parsed, parse, with_artifacts
 from skerry_protocol.app import Artifact
 from skerry_protocol.ids import AppName, InstanceId
@@ -25,4 +25,5 @@ def test_every_app_that_is_taken_can_be_rendered(data: st.DataObject, table: dic
     if isinstance(got, Parsed):
         pushed = {arch: Artifact("0" * 64, 1) for arch in got.artifacts.get(AppName("x"), {})}
         app = with_artifacts(got.apps[0], pushed)
-        assert isinstance(render(INSTANCE, app, PERMISSIVE, Paths(), NodeFacts("n1", "x86_64")), Rendered)
+        machine = NodeFacts("n1", next(iter(pushed), "x86_64"))
+        assert isinstance(render(INSTANCE, app, PERMISSIVE, Paths(), machine), Rendered)

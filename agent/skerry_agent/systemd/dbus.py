@@ -17,17 +17,17 @@ from msgspec import structs
 from . import wire
 from .bus import MANAGER, SYSTEMD, Bus, Lost, Refused, Signal
 from .feed import Feed, Reader
-from .port import OURS, JobResult, LoadState, Outcome, Owner, Resync, StopRules, UnitChanged, UnitState
+from .port import OURS, JobResult, LoadState, Outcome, Resync, StopRules, UnitChanged, UnitState
 from .readings import (
     UNIT_INTERFACE,
     UNIT_PREFIX,
     name_of,
     number_of,
-    owner,
     rows_of,
     stop_rules,
     text_of,
     unit_state,
+    user,
 )
 
 MANAGER_INTERFACE = SYSTEMD + b".Manager"
@@ -85,9 +85,9 @@ class DbusSystemd:
         except (Lost, Refused) as error:
             return _failed(unit, error)
 
-    async def owner(self, unit: str) -> Owner | Outcome:
+    async def user(self, unit: str) -> str | Outcome:
         try:
-            return owner(self._bus, unit)
+            return user(self._bus, unit)
         except (Lost, Refused) as error:
             return _failed(unit, error)
 

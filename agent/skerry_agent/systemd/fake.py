@@ -13,10 +13,8 @@ from pathlib import Path
 
 from .fakemachine import FakeMachine
 from .feed import Feed, Reader
-from .port import OURS, JobResult, Outcome, Owner, Resync, StopRules, UnitState
+from .port import OURS, JobResult, Outcome, Resync, StopRules, UnitState
 from .wire import LIVE
-
-FAKE_UID = 61_500
 
 
 class FakeSystemd:
@@ -93,12 +91,14 @@ class FakeSystemd:
             drop_ins=text.drop_ins,
         )
 
-    async def owner(self, unit: str) -> Owner | Outcome:
+    async def user(self, unit: str) -> str | Outcome:
         if self.unreachable:
             return _lost(unit)
         text = self._machine.text(unit)
-        made_up = text is not None and text.last("DynamicUser") == "yes" and self._machine.is_up(unit)
-        return Owner(FAKE_UID, FAKE_UID) if made_up else Owner(None, None)
+        if text is None:
+            return ""
+        made_up = unit.rpartition(".")[0] if text.last("DynamicUser") == "yes" else ""
+        return text.last("User") or made_up
 
     async def start(self, unit: str, deadline: float) -> Outcome:
         return self._job("start", unit, lambda: self._machine.start(unit), deadline)

@@ -71,13 +71,6 @@ class StopRules(Struct, frozen=True):
     drop_ins: tuple[str, ...]
 
 
-class Owner(Struct, frozen=True):
-    """User and group of a service's processes; None while it has none of its own."""
-
-    uid: int | None
-    gid: int | None
-
-
 class JobResult(StrEnum):
     """How a job ended: systemd's words, then four of ours."""
 
@@ -147,8 +140,8 @@ class Systemd(Protocol):
     async def stop_rules(self, unit: str) -> StopRules | Outcome:
         """How this service would be stopped, with every drop-in."""
 
-    async def owner(self, unit: str) -> Owner | Outcome:
-        """Whose a running service's processes are, also where systemd made the user up (DynamicUser=)."""
+    async def user(self, unit: str) -> str | Outcome:
+        """The name of the user that a loaded service runs as, also where systemd makes it up; empty for root."""
 
     async def start(self, unit: str, deadline: float) -> Outcome:
         """Start it and await the job's end, `deadline` seconds at most. Already up is DONE."""

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from .bus import SYSTEMD, Bus
-from .port import LoadState, Owner, StopRules, UnitState
+from .port import LoadState, StopRules, UnitState
 
 UNIT_INTERFACE = SYSTEMD + b".Unit"
 SERVICE_INTERFACE = SYSTEMD + b".Service"
 UNIT_PREFIX = b"/org/freedesktop/systemd1/unit"
 INFINITY = (1 << 64) - 1
-UNSET_ID = (1 << 32) - 1
 
 
 def unit_state(bus: Bus, row: Sequence[object]) -> UnitState:
@@ -76,11 +75,9 @@ def stop_rules(bus: Bus, unit: str) -> StopRules:
     )
 
 
-def owner(bus: Bus, unit: str) -> Owner:
-    """Whose the service's processes are."""
-    path = path_of(unit)
-    values = [number_of(bus.get(path, SERVICE_INTERFACE, name, "u")) for name in ("UID", "GID")]
-    return Owner(*(None if value == UNSET_ID else value for value in values))
+def user(bus: Bus, unit: str) -> str:
+    """Whom the service runs as; with DynamicUser= the name that systemd made up."""
+    return text_of(bus.get(path_of(unit), SERVICE_INTERFACE, "User", "s"))
 
 
 def path_of(unit: str) -> bytes:

@@ -12,12 +12,12 @@ from skerry_protocol.app import App
 from skerry_protocol.ids import AppName
 
 from ..appfile import check_app
-from ..explain import Why
 from ..hub import Hub
 from ..journal import Revision, history, next_number, revision
+from ..loops.explain import Why
+from ..loops.planning import check_removals, propose
 from ..model import AppRow
 from ..operators import set_app
-from ..planning import check_removals, propose
 from ..store import Transaction, View, rows
 from .auth import OPERATOR, VIEWER, person_of
 from .change import Call, call_of, check_revision, expected_revision

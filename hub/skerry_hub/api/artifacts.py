@@ -12,7 +12,7 @@ from litestar.response import Stream
 
 from skerry_protocol.app import Artifact
 
-from ..artifacts import BadArtifact, NoArtifact
+from ..artifacts.artifacts import BadArtifact, NoArtifact
 from ..clock import now_ms
 from ..hub import Hub
 from ..store import Owner

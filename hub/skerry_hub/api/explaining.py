@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..clock import now_ms
-from ..explain import Why, why
 from ..hub import Hub
+from ..loops.explain import Why, why
 from ..model import AppRow, AssignmentRow, ClaimRow, Loss, NodeRow, Placement, StepRow
 from ..store import View, rows
 from .views import AppView

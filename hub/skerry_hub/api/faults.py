@@ -9,8 +9,8 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 
+from ..loops.planning import NeedsConfirmation
 from ..people import PersonError
-from ..planning import NeedsConfirmation
 from .views import Refusal
 
 LOG = logging.getLogger(__name__)

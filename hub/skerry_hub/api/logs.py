@@ -14,8 +14,8 @@ from litestar.response import Stream
 from skerry_protocol.ids import AppName, NodeId, instance_name
 from skerry_protocol.messages import Ask
 
-from ..bus import BusError
 from ..hub import Hub
+from ..nats.bus import BusError
 from ..store import rows
 from .auth import VIEWER
 from .faults import AnyRequest, nothing

@@ -21,7 +21,7 @@ from skerry_protocol.ids import NODE_ID, NodeId
 from skerry_protocol.messages import JoinReply, JoinRequest
 
 from ..hub import Hub
-from ..joining import JoinRefused, join, renewed
+from ..joining.joining import JoinRefused, join, renewed
 from ..model import NodeRow
 from ..store import rows
 from .faults import AnyRequest, ApiError

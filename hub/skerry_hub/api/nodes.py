@@ -14,9 +14,9 @@ from skerry_protocol.messages import Issued, Override
 from ..clock import now_ms
 from ..hub import Hub
 from ..journal import Happened, note
+from ..loops.planning import check_removals, needing_confirmation
 from ..model import AssignmentRow, NodeRow, NodeState
 from ..operators import forget_node, set_node
-from ..planning import check_removals, needing_confirmation
 from ..store import Owner, Transaction, View, rows
 from .auth import OPERATOR, VIEWER
 from .change import call_of, check_revision, expected_revision

@@ -6,8 +6,8 @@ from litestar import Router, get, post
 from litestar.params import JSONBody
 
 from ..hub import Hub
-from ..loops import UNSHOWN
-from ..resume import PausedRow, ResumeRefused, paused_rows, resume
+from ..loops.loops import UNSHOWN
+from ..restoring.resume import PausedRow, ResumeRefused, paused_rows, resume
 from ..store import Transaction, View, rows
 from .auth import ADMIN, VIEWER
 from .change import call_of

@@ -12,10 +12,10 @@ from typing import BinaryIO
 from litestar import Router, get
 from litestar.response import Stream
 
-from ..backup import make_backup
 from ..hub import Hub
-from ..natsedge import NONE
-from ..resume import paused_rows
+from ..nats.edge import NONE
+from ..restoring.backup import make_backup
+from ..restoring.resume import paused_rows
 from ..store import rows
 from .auth import ADMIN, VIEWER
 from .faults import AnyRequest

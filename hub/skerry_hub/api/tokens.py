@@ -12,14 +12,14 @@ from litestar.params import FromPath, JSONBody
 from skerry_protocol.ids import TokenId, is_name
 from skerry_protocol.jointoken import ID_LENGTH, format_token
 
-from .. import tokens as core
 from ..clock import now_ms
 from ..hub import Hub
-from ..joining import put_token, token, token_uses, tokens
+from ..joining import tokens as core
+from ..joining.joining import put_token, token, token_uses, tokens
+from ..joining.tokens import TokenRow
 from ..journal import Happened, Revision, keep, next_number, note, raw
 from ..people import new_secret
 from ..store import Owner, Transaction, View
-from ..tokens import TokenRow
 from .auth import OPERATOR, VIEWER
 from .change import Call, call_of
 from .faults import AnyRequest, ApiError, nothing

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from skerry_protocol.app import App
 
-from ..changes import Change
+from ..loops.changes import Change
 
 
 class Refusal(Struct, frozen=True):

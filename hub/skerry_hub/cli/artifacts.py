@@ -20,7 +20,7 @@ from skerry_protocol.app import Artifact
 from skerry_protocol.ids import AppName
 
 from ..appfile import Fault
-from ..artifacts import BadArtifact, describe
+from ..artifacts.artifacts import BadArtifact, describe
 from .client import Client, Readable, api
 from .show import count
 

@@ -10,7 +10,7 @@ import click
 from msgspec import Struct
 
 from ..api.views import ApplyView, AppView
-from ..explain import Why
+from ..loops.explain import Why
 from .client import Client, api
 from .errors import EXIT_PENDING, EXIT_REFUSED, EXIT_UNREACHABLE, CliError
 from .options import Duration, F, options

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..api.views import ApplyView
-from ..changes import Kind
+from ..loops.changes import Kind
 from .progress import Wanted
 
 ORDER = list(Kind)

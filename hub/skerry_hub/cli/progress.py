@@ -12,7 +12,7 @@ from enum import StrEnum
 from skerry_protocol.messages import StepState
 
 from ..api.views import AppView
-from ..explain import CopyWhy, Why
+from ..loops.explain import CopyWhy, Why
 from .errors import EXIT_FAILED, EXIT_PENDING
 
 HEALTHY, FAILED, HELD = "healthy", "failed", "held"

@@ -8,7 +8,7 @@ import click
 
 from skerry_protocol.messages import StepState
 
-from ..explain import CopyWhy, Stage, Why
+from ..loops.explain import CopyWhy, Stage, Why
 from .client import api
 from .options import app_argument, connect, json_option
 from .show import age, as_json, painted, safe

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from skerry_hub.api.views import AppView
 from skerry_hub.cli.errors import EXIT_FAILED, EXIT_PENDING
 from skerry_hub.cli.progress import Seen, State, Wanted, ended, ending, exit_code, judge, judge_all, news
-from skerry_hub.explain import CopyWhy, Stage, Why
+from skerry_hub.loops.explain import CopyWhy, Stage, Why
 from skerry_protocol.ids import AppName
 from skerry_protocol.messages import StepState
 

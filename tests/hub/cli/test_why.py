@@ -4,7 +4,7 @@ import pytest
 
 from skerry_hub.cli import show
 from skerry_hub.cli.why import lines
-from skerry_hub.explain import CopyWhy, Stage, Why
+from skerry_hub.loops.explain import CopyWhy, Stage, Why
 from skerry_protocol.ids import AppName, NodeName
 from skerry_protocol.messages import StepState
 

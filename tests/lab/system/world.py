@@ -15,14 +15,14 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from skerry_agent.status import StatusView
+from skerry_agent.view.status import StatusView
 from skerry_hub.api.views import AppView, EventView, NodeView
 from skerry_hub.cli.client import Client, api
 from skerry_hub.cli.errors import CliError
 from skerry_hub.cli.settings import load
-from skerry_hub.explain import Why
 from skerry_hub.lab import Lab, LabError, mesh
 from skerry_hub.lab.client import Result
+from skerry_hub.loops.explain import Why
 
 T = TypeVar("T")
 LOOK_S = 0.1

@@ -1,0 +1,1 @@
+"""Archives: fetched with resume, verified, unpacked once."""

@@ -1,0 +1,1 @@
+"""What a hub says, on its way in: judged, then kept."""

@@ -1,0 +1,220 @@
+"""The agent's state under /var/lib/skerry: what it accepted, what it applied, and what it must not forget.
+
+Owns the layout, what was accepted and applied, and what may be collected. `accepted` names an assignment by version and
+digest and is switched by one rename, after the assignment is on disk; `applied` is the pair and all that was rendered
+for what the units were switched to, switched the same way. Every reader is total: what is damaged comes back as
+`Damaged`, never as an exception and never as an older assignment. One process writes at a time: see `locked`.
+
+    identity/                                           keys, by join alone
+    generations/<serial>-<epoch>-<generation>/envelope  an assignment's signed bytes, as received
+    accepted, applied                                   each with a twin
+    delegation, overrides, revisions, ...               sealed records, each with a twin
+    artifacts/<sha256>/, outbox/, instances/
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from skerry_protocol.codec import WireError, decode
+from skerry_protocol.messages import Assignment, Issued, Version
+from skerry_protocol.signing import Envelope, digest
+
+from ..switch.target import State
+from . import sealed
+from .files import REAL, DiskError, Files, make_folder, remove_folder, sweep, write_atomic
+from .sealed import Damaged
+
+__all__ = ["STATE", "Damaged", "DiskError", "Kept", "StateDir", "write_atomic"]
+
+STATE = Path("/var/lib/skerry")
+FOLDERS = {"identity": 0o700, "generations": 0o700, "outbox": 0o700, "instances": 0o700, "artifacts": 0o755}
+ACCEPTED = "accepted"
+APPLIED = "applied"
+EVER = "accepted.ever"  # there since the first acceptance, so that losing `accepted` is noticed
+DAMAGED = "stored assignment damaged"
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Kept(Struct, frozen=True):
+    """An assignment read back, its digest checked. `lame` says which copy of `accepted` wants to be written anew."""
+
+    issued: Issued
+    envelope: Envelope
+    assignment: Assignment
+    lame: str = ""
+
+
+class StateDir:
+    """The state folder of this node. Writing raises DiskError and changes nothing then; reading never raises."""
+
+    def __init__(self, root: Path = STATE, files: Files = REAL) -> None:
+        self.root = root
+        self._files = files
+
+    def prepare(self) -> None:
+        """Make the folders and clear away what crashes left. Raises DiskError."""
+        make_folder(self.root, 0o755, self._files)
+        sweep(self.root, self._files)
+        for name, mode in FOLDERS.items():
+            make_folder(self.root / name, mode, self._files)
+            sweep(self.root / name, self._files)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only writer. Raises DiskError at once where another is."""
+        try:
+            file = (self.root / "lock").open("ab")
+        except OSError as error:
+            raise DiskError(error.errno, f"cannot open {self.root / 'lock'}: {error.strerror}") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise DiskError(
+                    error.errno, f"cannot use {self.root}: another skerry-agent works with it"
+                ) from error
+            yield
+
+    # Assignments
+
+    def accept(self, issued: Issued, envelope: bytes) -> None:
+        """Persist an assignment (the bytes of its Envelope as received) and make it the accepted one."""
+        folder = self._folder(issued.version)
+        make_folder(folder, 0o700, self._files)
+        if sealed.read(folder / "envelope") != envelope:
+            sealed.write(folder / "envelope", envelope, self._files)
+        self.save(ACCEPTED, issued)
+        if not (self.root / EVER).exists():
+            write_atomic(self.root / EVER, b"", 0o600, self._files)
+
+    def accepted_pair(self) -> Issued | Damaged | None:
+        """Which assignment was accepted last, also where its bytes are damaged; None on a node that never did."""
+        found = self._twice(ACCEPTED)
+        if found is None and (self.root / EVER).exists():
+            return Damaged(f"{DAMAGED}: both copies of 'accepted' are gone")
+        issued = sealed.message(Issued, found.data if isinstance(found, sealed.Twice) else found, ACCEPTED)
+        return _named(issued)
+
+    def accepted(self) -> Kept | Damaged | None:
+        """The assignment that was accepted last, whole; never another one in its place."""
+        issued = self.accepted_pair()
+        if not isinstance(issued, Issued):
+            return issued
+        path = self._folder(issued.version) / "envelope"
+        raw = sealed.read(path)
+        if not isinstance(raw, bytes):
+            return Damaged(f"{DAMAGED}: {raw.text if raw else f'{path} is gone'}")
+        found = self._twice(ACCEPTED)
+        return _opened(issued, raw, found.lame if isinstance(found, sealed.Twice) else "")
+
+    def apply(self, state: State) -> None:
+        """Note what the units were switched to."""
+        self.save(APPLIED, state)
+
+    def applied(self) -> State | Damaged | None:
+        """What the units were switched to; None on a node that never switched anything."""
+        return _named(self.saved(APPLIED, State))
+
+    # Records
+
+    def save(self, name: str, record: msgspec.Struct) -> None:
+        """Keep a record under `name`, twice. A slash leads into a folder (`outbox/box`)."""
+        sealed.write_twice(self.root / name, sealed.bytes_of(record), self._files)
+
+    def saved(self, name: str, kind: type[T]) -> T | Damaged | None:
+        """The record; None where there never was one."""
+        found = self._twice(name)
+        return sealed.message(kind, found.data, name) if isinstance(found, sealed.Twice) else found
+
+    # Collecting
+
+    def collect(
+        self, keep_artifacts: frozenset[str], keep_instances: frozenset[str], last: int = 3
+    ) -> list[str]:
+        """Remove old generations but the `last` ones, artifacts and instance folders that nothing names.
+
+        With any doubt about what is still wanted (a damaged pointer or envelope), nothing is removed. Returns what was.
+        """
+        kept = self._kept_generations(last)
+        if kept is None:
+            return []
+        versions = {version for version, _ in kept}
+        wanted = keep_artifacts | {sha for _, assignment in kept for sha in artifacts_of(assignment)}
+        instances = keep_instances | {item.id for _, assignment in kept for item in assignment.instances}
+        doomed = [self._folder(version) for version in self._generations() if version not in versions]
+        doomed += self._strangers("artifacts", wanted) + self._strangers("instances", instances)
+        for folder in doomed:
+            remove_folder(folder, self._files)
+        return [str(folder.relative_to(self.root)) for folder in doomed]
+
+    def _kept_generations(self, last: int) -> list[tuple[Version, Assignment]] | None:
+        versions = set(sorted(self._generations())[-last:])
+        accepted, applied = self.accepted_pair(), self.applied()
+        if isinstance(accepted, Damaged) or isinstance(applied, Damaged):
+            return None
+        pairs = (accepted, applied.issued if applied else None)
+        versions |= {issued.version for issued in pairs if issued is not None}
+        found = []
+        for version in sorted(versions):
+            raw = sealed.read(self._folder(version) / "envelope")
+            opened = _opened(None, raw, "") if isinstance(raw, bytes) else None
+            if not isinstance(opened, Kept):
+                return None
+            found.append((version, opened.assignment))
+        return found
+
+    def _strangers(self, name: str, wanted: frozenset[str]) -> list[Path]:
+        folder = self.root / name
+        try:
+            return sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in wanted)
+        except OSError:
+            return []
+
+    # Paths
+
+    def _generations(self) -> list[Version]:
+        found = []
+        with suppress(OSError):
+            for path in (self.root / "generations").iterdir():
+                parts = path.name.split("-")
+                if len(parts) == 3 and all(part.isascii() and part.isdigit() for part in parts):
+                    found.append(Version(*map(int, parts)))
+        return found
+
+    def _folder(self, version: Version) -> Path:
+        return self.root / "generations" / f"{version.serial}-{version.epoch}-{version.generation}"
+
+    def _twice(self, name: str) -> sealed.Twice | Damaged | None:
+        return sealed.read_twice(self.root / name)
+
+
+def artifacts_of(assignment: Assignment) -> frozenset[str]:
+    """The digests (hex) of every artifact that its apps name, for any architecture."""
+    return frozenset(item.sha256 for entry in assignment.apps for item in entry.app.artifacts.values())
+
+
+def _opened(issued: Issued | None, raw: bytes, lame: str) -> Kept | Damaged:
+    try:
+        envelope = decode(Envelope, raw)
+        assignment = decode(Assignment, envelope.assignment.payload)
+    except WireError as error:
+        return Damaged(f"{DAMAGED}: {error}")
+    own = Issued(assignment.version, digest(envelope.assignment.payload))
+    if issued is not None and own != issued:
+        return Damaged(f"{DAMAGED}: it is {own.version}, not the {issued.version} that was accepted")
+    return Kept(own, envelope, assignment, lame)
+
+
+def _named(found: T | Damaged | None) -> T | Damaged | None:
+    if isinstance(found, Damaged) and not found.text.startswith(DAMAGED):
+        return Damaged(f"{DAMAGED}: {found.text}")
+    return found

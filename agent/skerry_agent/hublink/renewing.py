@@ -1,0 +1,127 @@
+"""New credentials for a node that NATS does not let in any more, from its hub over pinned HTTPS, by the machine's key.
+
+Owns when to ask and what the hub said. NATS refuses for one of two reasons: the hub changed its account's signing key
+while this node was away (then a renewal helps), or somebody removed the node (then the hub says so, and `status` shows
+it). Either way no unit notices. Must never make a new key: that is joining anew, by an admin's hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from skerry_protocol.codec import WireError, decode, encode
+from skerry_protocol.messages import JoinReply
+from skerry_protocol.signing import RENEW, fetch_words, sign
+
+from ..disk.disk import DiskError
+from ..joining.identity import Identity, save
+from .https import HttpsError, Met, PinnedHttps
+
+log = logging.getLogger(__name__)
+
+LEAST_S = 30.0
+MOST_S = 3_600.0
+REPLY_MAX = 256 << 10
+HTTP_OK = 200
+
+
+class Removed(Struct, frozen=True):
+    """The hub does not renew: its reason, for people."""
+
+    text: str
+
+
+class _Refusal(Struct, frozen=True):
+    """The hub's words for a refusal."""
+
+    error: str = ""
+    then: str = ""
+
+
+def renew(identity: Identity, key: bytes) -> Identity | Removed:
+    """Who the node is from now on, or the hub's refusal. Blocking. Raises HttpsError where no hub answers."""
+    met = PinnedHttps(identity.hubs, identity.pin, identity.word.serial).introduce()
+    hub = PinnedHttps((met.hub,), identity.pin, met.delegation.serial)
+    asked = sign(key, RENEW, fetch_words(identity.node, met.delegation.tls_key))
+    headers = {"Content-Type": "application/msgpack"}
+    answer = hub.request("POST", "/renew", encode(asked), headers, limit=REPLY_MAX)
+    if answer.status != HTTP_OK:
+        return Removed(_words(answer.body))
+    try:
+        return _renewed(identity, met, decode(JoinReply, answer.body, limit=REPLY_MAX))
+    except WireError as error:
+        raise HttpsError(f"{met.hub}: its answer cannot be read: {error}") from error
+
+
+def _renewed(identity: Identity, met: Met, reply: JoinReply) -> Identity:
+    if reply.node != identity.node or not reply.credentials:
+        raise HttpsError(f"{met.hub}: it answers without credentials for this node")
+    return msgspec.structs.replace(
+        identity, delegation=encode(met.signed), credentials=reply.credentials, nats=reply.nats or identity.nats,
+        hubs=reply.hubs or identity.hubs, tls_certificate=reply.tls_certificate or identity.tls_certificate,
+    )  # fmt: skip
+
+
+def _words(body: bytes) -> str:
+    try:
+        said = msgspec.json.decode(body, type=_Refusal)
+    except (msgspec.MsgspecError, ValueError):
+        return "the hub gives no reason that can be read"
+    return f"{said.error} ({said.then})" if said.then else said.error
+
+
+class Renewing:
+    """See the module. `identity` is who the node is now; `trouble` is what the hub said against it, if anything."""
+
+    def __init__(
+        self, identity: Identity, key: bytes, state: Path, renewed: Callable[[Identity], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self.identity = identity
+        self.trouble: str | None = None
+        self._key = key
+        self._state = state
+        self._renewed = renewed
+        self._clock = clock
+        self._next = 0.0
+        self._pause = LEAST_S
+        self._jitter = random.SystemRandom()
+
+    async def refused(self) -> None:
+        """NATS does not let this node in, again. Asks the hub, unless it was asked a while ago only."""
+        now = self._clock()
+        if now < self._next:
+            return
+        self._next = now + self._jitter.uniform(self._pause / 2, self._pause)
+        self._pause = min(MOST_S, 2 * self._pause)
+        try:
+            found = await asyncio.to_thread(renew, self.identity, self._key)
+        except HttpsError as error:
+            log.info("cannot renew the credentials: %s", error)
+            return
+        if isinstance(found, Removed):
+            self.trouble = f"this node is not let in: {found.text}"
+            log.warning("%s; what runs here goes on", self.trouble)
+            return
+        await self._take(found)
+
+    async def _take(self, found: Identity) -> None:
+        """What could not be kept is used all the same, and asked for again after a restart."""
+        self.identity, self.trouble = found, None
+        try:
+            await asyncio.to_thread(save, self._state, found)
+        except DiskError as error:
+            log.warning("cannot keep the renewed credentials: %s", error)
+        self._renewed(found)
+
+    def let_in(self) -> None:
+        """NATS let this node in."""
+        self.trouble, self._pause, self._next = None, LEAST_S, 0.0

@@ -1,0 +1,1 @@
+"""Becoming a node, and who this machine is."""

@@ -1,0 +1,1 @@
+"""Beats, and the right to run what is fenced."""

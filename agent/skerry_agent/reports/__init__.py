@@ -1,0 +1,1 @@
+"""What the hub is to hear, kept until it has."""

@@ -1,0 +1,354 @@
+"""What this node holds, and the two things that may happen to it: an assignment is offered, or the units are switched.
+
+Used by the running agent, and by the command line where no agent runs; both under StateDir's lock, so that there is one
+writer. Must never decide by itself: `accept`, `target`, `plan` and `overrides` do, `executor` acts.
+
+Order of calls: `open`, then `offer`, `roll_back`, `clear` and `switch` in any order, one at a time.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec import Struct
+
+from skerry_protocol.ids import AppName, InstanceId
+from skerry_protocol.messages import AppRevision, Assignment, Instance, Issued, Override
+
+from ..assignments.accept import Alarm, Decision, Held, Refuse, Repeat, Take, decide
+from ..assignments.records import (
+    OVERRIDES_RECORD,
+    REVISIONS_RECORD,
+    SEEN_RECORD,
+    Revisions,
+    Seen,
+    Words,
+    damaged,
+)
+from ..disk.disk import APPLIED, Damaged, Kept, StateDir
+from ..disk.files import REAL, Files
+from ..joining.identity import Identity
+from ..systemd import Outcome, Systemd
+from ..units import policy as policies
+from ..units.render import NodeFacts, Paths
+from ..units.unitfiles import CONTROL, UnitFiles
+from . import overrides as words
+from .actions import Begin, Settle
+from .executor import Executor, Failure, Recorded, observe
+from .overrides import NotPossible
+from .plan import Observed, Plan, plan, restore
+from .target import State, Target, begin, build, finish, keep, settle
+
+T = TypeVar("T", bound=Struct)
+
+
+@dataclass(frozen=True)
+class Switched:
+    """How one switch went. `changed`: the instances that were settled on something new."""
+
+    plan: Plan
+    target: Target | None
+    failures: tuple[Failure, ...]
+    changed: frozenset[InstanceId]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where this node keeps things; elsewhere in tests."""
+
+    state: Path = Path("/var/lib/skerry")
+    units: Path = Path("/etc/systemd/system")
+    policy: Path = Path(policies.WHERE)
+    run: Path = Path("/run/skerry")
+    run_units: Path = Path("/run/systemd/system")
+    control: Path = CONTROL
+
+    @property
+    def rendering(self) -> Paths:
+        """The same for the renderer."""
+        return Paths(str(self.units), str(self.state / "instances"), str(self.state / "artifacts"))
+
+
+class Node:
+    """The node's state, read once and kept in step with its disk. Raises DiskError where it cannot be written."""
+
+    def __init__(self, places: Places, identity: Identity, systemd: Systemd, files: Files = REAL) -> None:
+        self.places = places
+        self.identity = identity
+        self.disk = StateDir(places.state, files)
+        self.systemd = systemd
+        self.assignment: Assignment | None = None
+        self.accepted: Issued | None = None
+        self.applied = State()
+        self.overrides: tuple[Override, ...] = ()
+        self.kept: dict[InstanceId, tuple[AppRevision, ...]] = {}
+        self.refusal: str | None = None
+        self.conditions: dict[str, str] = {}
+        self._seen = Seen()
+        self._words = Words()  # as they are on disk
+        self._trouble: dict[str, str] = {}
+        self._files = UnitFiles(places.rendering, files, places.control)
+        self._executor = Executor(systemd, self._files, self._settled)
+        self._target: Target | None = None
+        self._changed: set[InstanceId] = set()
+        self._trial: dict[InstanceId, int] = {}
+
+    def open(self, read_only: bool = False) -> None:
+        """Read what the disk holds. What is damaged becomes a condition, never an error."""
+        if not read_only:
+            self.disk.prepare()
+        applied = self.disk.applied()
+        if isinstance(applied, State):
+            self.applied = applied
+        elif isinstance(applied, Damaged):
+            self.conditions[damaged(APPLIED)] = applied.text
+        revisions = self._record(REVISIONS_RECORD, Revisions)
+        self.kept, self._trial = dict(revisions.kept), dict(revisions.trial)
+        self._seen = self._record(SEEN_RECORD, Seen)
+        self._read_accepted()
+        self._words = self._record(OVERRIDES_RECORD, Words)
+        self.overrides = self._words.overrides
+        if self.assignment is not None:  # a crash may have come between an assignment and the end of a word
+            self.overrides = words.still_hold(self.overrides, self.assignment)
+
+    def _read_accepted(self) -> None:
+        """Where its bytes are damaged its name still says what is too old to be taken."""
+        kept, pair = self.disk.accepted(), self.disk.accepted_pair()
+        if isinstance(kept, Damaged):
+            self.conditions["damaged"] = kept.text
+        known = [one for one in (pair, self.applied.issued) if isinstance(one, Issued)]
+        self.accepted = max(known, key=lambda one: one.version, default=None)
+        if isinstance(kept, Kept) and kept.issued == self.accepted:
+            self.assignment = kept.assignment
+
+    def _record(self, name: str, kind: type[T]) -> T:
+        found = self.disk.saved(name, kind)
+        if isinstance(found, Damaged):
+            self.conditions[damaged(name)] = found.text
+        return kind() if found is None or isinstance(found, Damaged) else found
+
+    def _save(self, name: str, record: Struct) -> None:
+        """Raises DiskError. What is written anew is damaged no more."""
+        self.disk.save(name, record)
+        self.conditions.pop(damaged(name), None)
+
+    def writing(self, what: str, trouble: str | None) -> None:
+        """Whether `what` could be kept on disk. The condition `disk` is there while anything can't be."""
+        if trouble is None:
+            self._trouble.pop(what, None)
+        else:
+            self._trouble[what] = trouble
+        self.conditions.pop("disk", None)
+        if self._trouble:
+            self.conditions["disk"] = "; ".join(dict.fromkeys(self._trouble.values()))
+
+    # An assignment is offered
+
+    def offer(self, envelope: bytes) -> Decision:
+        """Judge the bytes of an Envelope, and keep it where it is taken. Raises DiskError where that can't be done.
+
+        The assignment's own write is what counts: after a DiskError `accepted` says whether that was done.
+        """
+        decision = decide(self._held(), envelope)
+        self._remember(decision)
+        match decision:
+            case Take():
+                self._take(decision, envelope)
+            case Repeat() if self.assignment is None:
+                self._mend(decision, envelope)
+            case Repeat():
+                self.refusal = None
+            case Refuse() | Alarm():
+                self.refusal = decision.text
+        return decision
+
+    def _held(self) -> Held:
+        running = self.assignment.instances if self.assignment else self.applied.may_run()
+        return Held(
+            pin=self.identity.pin,
+            mesh=self.identity.mesh,
+            region=self.identity.region,
+            node=self.identity.node,
+            delegation=self._seen.delegation,
+            accepted=self.accepted,
+            instances=frozenset(instance.id for instance in running),
+            diverged=self._seen.diverged is not None and self._seen.diverged == self.accepted,
+        )
+
+    def _remember(self, decision: Decision) -> None:
+        diverged = self._seen.diverged
+        if isinstance(decision, Refuse) and decision.diverged:
+            diverged = self.accepted
+        seen = Seen(decision.delegation or self._seen.delegation, diverged)
+        if seen != self._seen:
+            self._save(SEEN_RECORD, seen)
+            self._seen = seen
+
+    def _take(self, decision: Take, envelope: bytes) -> None:
+        self.disk.accept(decision.issued, envelope)
+        self.accepted, self.assignment, self.refusal = decision.issued, decision.assignment, None
+        self.conditions.pop("damaged", None)
+        self._put_overrides(words.still_hold(self.overrides, decision.assignment))
+
+    def _mend(self, decision: Repeat, envelope: bytes) -> None:
+        """The stored copy was damaged; these are the very bytes again."""
+        self.disk.accept(decision.issued, envelope)
+        kept = self.disk.accepted()
+        if isinstance(kept, Kept):
+            self.assignment, self.refusal = kept.assignment, None
+            self.conditions.pop("damaged", None)
+
+    def assigned(self, name: InstanceId) -> Instance | None:
+        """The instance as it is assigned now."""
+        every = self.assignment.instances if self.assignment else ()
+        return next((one for one in every if one.id == name), None)
+
+    def fenced_units(self) -> frozenset[str]:
+        """Every service that may live here under a lease."""
+        applied = self.applied
+        every = [one.rendered for name in applied.names() for one in applied.of(name)]
+        return frozenset(one.service for one in every if one.lease is not None)
+
+    def stop_limits(self, length_ms: int) -> dict[str, int]:
+        """Each service that a lease of this length would start, and how long (ms) it may take to stop."""
+        every = [one.rendered for name in self.applied.names() for one in self.applied.of(name)]
+        return {
+            one.service: one.lease.stop_ms
+            for one in every
+            if one.lease and one.lease.length_ms == length_ms
+            if (self.places.units / f"{one.wanted_by}.wants" / one.starts).is_symlink()
+        }
+
+    # The node's own word
+
+    def roll_back(self, instance: Instance, by: str, reason: str, now_ms: int) -> Override | NotPossible:
+        """Keep `instance` from the revision that it is assigned; the previous one runs after the next switch."""
+        assert self.assignment is not None
+        kept = {name: [entry.revision for entry in entries] for name, entries in self.kept.items()}
+        word = words.make(self.assignment, kept, instance, by=by, reason=reason, now_ms=now_ms)
+        if isinstance(word, Override):
+            self._put_overrides(words.add(self.overrides, word))
+        return word
+
+    def clear(self, app: AppName | None) -> tuple[Override, ...]:
+        """Take back this node's word on `app`, or on all. Returns what was taken back."""
+        left = words.clear(self.overrides, app)
+        gone = tuple(one for one in self.overrides if one not in left)
+        self._put_overrides(left)
+        return gone
+
+    def _put_overrides(self, new: tuple[Override, ...]) -> None:
+        if Words(new) != self._words:
+            self._save(OVERRIDES_RECORD, Words(new))
+            self._words = Words(new)
+        self.overrides = new
+
+    # The units are switched
+
+    def policy(self) -> policies.Policy:
+        """What this machine's admin permits; a file that cannot be read permits nothing new."""
+        self.conditions.pop("policy", None)
+        try:
+            read = policies.read(self.places.policy.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return policies.Policy()
+        except (OSError, UnicodeDecodeError) as error:
+            read = policies.Faults((f"{self.places.policy} cannot be read: {error}",))
+        if isinstance(read, policies.Policy):
+            return read
+        self.conditions["policy"] = "; ".join(read.texts)
+        return policies.Policy()
+
+    def artifacts(self) -> frozenset[str]:
+        """The digests of the artifacts that are unpacked here."""
+        try:
+            return frozenset(
+                path.name for path in (self.places.state / "artifacts").iterdir() if path.is_dir()
+            )
+        except OSError:
+            return frozenset()  # what can't be seen is brought anew
+
+    def target(self) -> Target | None:
+        """What is to run here now; None without a readable assignment."""
+        if self.assignment is None or self.accepted is None:
+            return None
+        facts = NodeFacts(self.assignment.node_name or self.identity.name, platform.machine())
+        return build(
+            self.assignment,
+            self.accepted,
+            self.overrides,
+            self.kept,
+            self.policy(),
+            self.places.rendering,
+            facts,
+        )
+
+    async def switch(self) -> Switched | Outcome:
+        """Go as far towards the accepted assignment as can be gone now; an Outcome where systemd does not answer."""
+        target = self.target()
+        if target is None:
+            return Switched(Plan(), None, (), frozenset())
+        observed = await observe(self.systemd, self._files, target.instances.values())
+        if not isinstance(observed, Observed):
+            return observed
+        made = plan(self.applied, target, observed, self.artifacts())
+        self._target, self._changed = target, set()
+        failures = await self._executor.run(made.actions, self._longest_stop_s())
+        self.writing("switch", next((one.reason for one in failures if one.disk), None))
+        return Switched(made, target, tuple(failures), frozenset(self._changed))
+
+    async def restore(self) -> list[Failure] | Outcome:
+        """Put back files of the applied state that are missing or differ. Stops nothing."""
+        observed = await observe(self.systemd, self._files, self.applied.instances.values())
+        if not isinstance(observed, Observed):
+            return observed
+        return await self._executor.run(restore(self.applied, observed), 0)
+
+    def _longest_stop_s(self) -> float:
+        return max((one.rendered.stop_ms / 1000 for one in self.applied.instances.values()), default=0.0)
+
+    def _settled(self, action: Recorded) -> None:
+        assert self._target is not None
+        if isinstance(action, Begin):
+            state = begin(self.applied, self._target, action.instance)
+        elif isinstance(action, Settle):
+            state = settle(self.applied, self._target, action.instance)
+            self._changed.add(action.instance)
+            self._keep(state, action.instance)
+        else:
+            state = finish(self.applied, action.issued)
+        if state != self.applied:
+            self._save(APPLIED, state)
+            self.applied = state
+
+    def _keep(self, state: State, settled: InstanceId) -> None:
+        """The revisions that can be gone back to, and whether the one that was just settled may have to be."""
+        kept = keep(self.kept, state)
+        trial = {name: number for name, number in self._trial.items() if name in kept and name != settled}
+        one = state.instances.get(settled)
+        if one is not None and len(kept[settled]) > 1 and one.entry.revision == one.instance.revision:
+            trial[settled] = one.entry.revision
+        self._put_revisions(Revisions(kept, trial))
+
+    def _put_revisions(self, new: Revisions) -> None:
+        if new != Revisions(self.kept, self._trial):
+            self._save(REVISIONS_RECORD, new)
+            self.kept, self._trial = new.kept, new.trial
+
+    def on_trial(self, instance: InstanceId, revision: int) -> bool:
+        """Whether this revision was not healthy yet since the instance was changed to it, also before a restart."""
+        return self._trial.get(instance) == revision
+
+    def passed(self, instance: InstanceId) -> None:
+        """The instance was healthy on what it runs. Raises DiskError."""
+        trial = {name: number for name, number in self._trial.items() if name != instance}
+        self._put_revisions(Revisions(self.kept, trial))
+
+    def collect(self) -> list[str]:
+        """Remove what nothing needs any more; a rollback needs no download."""
+        entries = [entry for one in self.kept.values() for entry in one]
+        shas = frozenset(item.sha256 for entry in entries for item in entry.app.artifacts.values())
+        return self.disk.collect(shas, self.applied.names())

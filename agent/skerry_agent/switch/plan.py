@@ -1,0 +1,339 @@
+"""(applied, target, observed) → actions, what waits, and what is to be fetched. Pure.
+
+Owns what is done to reach an assignment, and in which order: removals; content and unit files; one daemon-reload, and
+only where systemd would otherwise use an old text; then a start, a restart or a live change per instance. Must never
+touch an instance that does not change, stop one because something of it is missing, delete data, or name a file that
+is not one of Skerry's own. An unchanged instance that an admin stopped stays stopped.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from skerry_protocol.app import Artifact
+from skerry_protocol.ids import InstanceId
+from skerry_protocol.messages import StepName, StepState
+
+from ..units.leaseunits import length_of, shared
+from ..units.render import Rendered
+from .actions import (
+    Action,
+    Begin,
+    CheckStop,
+    DisableUnit,
+    DropProperties,
+    EnableUnit,
+    Finish,
+    Reload,
+    RemoveInstance,
+    RemoveUnit,
+    RestartUnit,
+    SetProperties,
+    Settle,
+    StartUnit,
+    StopUnit,
+    SwitchTree,
+    WriteTree,
+    WriteUnit,
+)
+from .target import Running, State, Target
+
+
+class Observed(Struct, frozen=True):
+    """What is on disk and in systemd, of Skerry's own.
+
+    `files`: unit file → text. `links`: (target, unit) of each wants link. `trees` and `current`: content folders, and
+    where each instance's link leads. `active` includes units that are starting, stopping or waiting to restart.
+    `stale`: loaded in an older form than the file (NeedDaemonReload). `stop_ms`: effective stop timeouts.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    links: frozenset[tuple[str, str]] = frozenset()
+    trees: frozenset[tuple[InstanceId, str]] = frozenset()
+    current: dict[InstanceId, str] = field(default_factory=dict)
+    active: frozenset[str] = frozenset()
+    loaded: frozenset[str] = frozenset()
+    stale: frozenset[str] = frozenset()
+    stop_ms: dict[str, int] = field(default_factory=dict)
+
+
+class Waiting(Struct, frozen=True):
+    """An instance that does not go ahead, at which step, and why. It keeps what it ran before."""
+
+    instance: InstanceId
+    step: StepName
+    state: StepState
+    reason: str
+
+
+class Plan(Struct, frozen=True):
+    """What to do, in order. `fetches`: the archives that are wanted and not here, by sha256."""
+
+    actions: tuple[Action, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    fetches: tuple[Artifact, ...] = ()
+
+
+def plan(applied: State, target: Target, observed: Observed, artifacts: frozenset[str]) -> Plan:
+    """Everything to do now to get from `applied` to `target`; `artifacts` are those unpacked on this node."""
+    return _Planner(applied, target, observed, artifacts).plan()
+
+
+def restore(applied: State, observed: Observed) -> tuple[Action, ...]:
+    """What puts back files and links of the applied state that are missing or differ. Stops and starts nothing."""
+    found: list[Action] = []
+    lengths = {one.rendered.lease.length_ms for one in applied.instances.values() if one.rendered.lease}
+    found += [
+        WriteUnit(None, name, text)
+        for length in sorted(lengths)
+        for name, text in shared(length).items()
+        if observed.files.get(name) != text
+    ]
+    for one in _sorted(applied.instances):
+        new = one.rendered
+        found += _tree(one, observed)
+        found += _files(one, observed)
+        if observed.current.get(one.instance.id) != new.tree_name:
+            found.append(SwitchTree(one.instance.id, new.tree_name))
+        if (new.wanted_by, new.starts) not in observed.links:
+            found.append(EnableUnit(one.instance.id, new.starts, new.wanted_by))
+    return tuple(found)
+
+
+def _sorted(instances: dict[InstanceId, Running]) -> list[Running]:
+    return [instances[key] for key in sorted(instances)]
+
+
+def _tree(one: Running, observed: Observed) -> list[Action]:
+    new = one.rendered
+    if (one.instance.id, new.tree_name) in observed.trees:
+        return []
+    return [WriteTree(one.instance.id, new.tree_name, new.tree, new.artifact)]
+
+
+def _files(one: Running, observed: Observed) -> list[Action]:
+    return [
+        WriteUnit(one.instance.id, name, text)
+        for name, text in sorted(one.rendered.units.items())
+        if observed.files.get(name) != text
+    ]
+
+
+class _Planner:
+    """One planning; its lists become the plan's phases."""
+
+    def __init__(self, applied: State, target: Target, observed: Observed, artifacts: frozenset[str]) -> None:
+        self.applied, self.target, self.seen, self.artifacts = applied, target, observed, artifacts
+        # What will be so once the actions planned up to here are done.
+        self.files, self.links, self.active = dict(observed.files), set(observed.links), set(observed.active)
+        self.waiting: list[Waiting] = []
+        self.fetches: dict[str, Artifact] = {}
+        self.blocked = False
+        self.go: list[Running] = []
+        self.gone: list[InstanceId] = []
+        self.kept: list[InstanceId] = []
+
+    def plan(self) -> Plan:
+        self._sort_out()
+        # Before any removal: an instance that goes may leave its file to one that takes over its unit's name.
+        changing = [one.instance.id for one in self.go if self._old(one) != one.rendered]
+        begins = [Begin(name) for name in (*self.gone, *changing)]
+        removals = [action for name in self.gone for action in self._remove(name)]
+        writes = self._write_shared() + [action for one in self.go for action in self._write(one)]
+        reload: list[Action] = [Reload()] if self._needs_reload(removals + writes) else []
+        checks = [action for one in self.go for action in self._check_and_enable(one)]
+        relink: list[Action] = [Reload()] if self._needs_relink(checks) else []
+        switches = [action for one in self.go for action in self._switch(one)]
+        ends = [*self._unfit(), *self._unused_leases(), *self._finish()]
+        actions = (*begins, *removals, *writes, *reload, *checks, *relink, *switches, *ends)
+        fetches = tuple(self.fetches[key] for key in sorted(self.fetches))
+        return Plan(actions, tuple(self.waiting), fetches)
+
+    # Who goes ahead, who goes, who keeps what it has.
+
+    def _sort_out(self) -> None:
+        self.gone = sorted(self.applied.names() - {*self.target.instances, *self.target.refused})
+        for name, reasons in sorted(self.target.refused.items()):
+            self._keep(name, StepName.VERIFIED, StepState.FAILED, "; ".join(reasons))
+        for name in sorted(self.target.idle):
+            self.waiting.append(Waiting(name, StepName.STARTED, StepState.HELD, "an override holds it back"))
+        for one in _sorted(self.target.instances):
+            self._sort_out_one(one)
+
+    def _sort_out_one(self, one: Running) -> None:
+        name, digest = one.instance.id, one.rendered.artifact
+        if digest is not None and digest not in self.artifacts:
+            artifact = next(item for item in one.entry.app.artifacts.values() if item.sha256 == digest)
+            self.fetches[digest] = artifact
+            self._keep(name, StepName.FETCHED, StepState.WAITING, f"artifact {digest[:12]} is not here yet")
+        elif self.applied.of(name) == (one,) and name in self.applied.instances:
+            self.kept.append(name)
+        else:
+            self.go.append(one)
+
+    def _keep(self, name: InstanceId, step: StepName, state: StepState, reason: str) -> None:
+        self.waiting.append(Waiting(name, step, state, reason))
+        self.kept.append(name)
+        # Its lease may be longer than the new assignment says, so the hub must not count by the new one yet.
+        self.blocked = self.blocked or any(one.rendered.lease is not None for one in self.applied.of(name))
+
+    def _renderings(self, names: list[InstanceId]) -> list[Rendered]:
+        return [one.rendered for name in names for one in self.applied.of(name)]
+
+    def _old(self, one: Running) -> Rendered | None:
+        """What is surely in force of an instance; None where it is new, or was left half done."""
+        old = self.applied.instances.get(one.instance.id)
+        return old.rendered if old and one.instance.id not in self.applied.pending else None
+
+    # Phases.
+
+    def _remove(self, name: InstanceId) -> list[Action]:
+        """Disabled first, so that a reboot in between does not bring it back."""
+        rest = [*(one.rendered for one in self.go), *self._renderings(self.kept)]
+        still = {unit for other in rest for unit in other.units}
+        found: list[Action] = []
+        for old in self._renderings([name]):
+            found += self._unlink(name, old) + self._stops(name, old)
+            found += self._drops(name, sorted(set(old.units) - still))
+        found += self._leftovers(name)
+        found += [] if name in self.target.idle else [RemoveInstance(name)]
+        return [*found, Settle(name)]
+
+    def _unlink(self, name: InstanceId, old: Rendered) -> list[Action]:
+        link = (old.wanted_by, old.starts)
+        if link not in self.links:
+            return []
+        self.links.discard(link)
+        return [DisableUnit(name, old.starts, old.wanted_by)]
+
+    def _stops(self, name: InstanceId, old: Rendered) -> list[Action]:
+        """A timer goes first, so that it does not start what was just stopped.
+
+        What seems to be down is stopped as well where a timer or a lease could start it before the plan gets there.
+        """
+        units = sorted(old.units, key=lambda unit: (unit != old.starts, unit))
+        known = self.seen.loaded | self.active
+        return [StopUnit(name, unit) for unit in units if old.lease is not None or unit in known]
+
+    def _drops(self, name: InstanceId | None, units: list[str]) -> list[Action]:
+        found: list[Action] = [RemoveUnit(name, unit) for unit in units if unit in self.files]
+        self.files = {unit: text for unit, text in self.files.items() if unit not in units}
+        return found
+
+    def _texts(self, name: InstanceId | None, texts: dict[str, str]) -> list[Action]:
+        found: list[Action] = [
+            WriteUnit(name, unit, text)
+            for unit, text in sorted(texts.items())
+            if self.files.get(unit) != text
+        ]
+        self.files |= texts
+        return found
+
+    def _write_shared(self) -> list[Action]:
+        lengths = sorted({one.rendered.lease.length_ms for one in self.go if one.rendered.lease})
+        return [action for length in lengths for action in self._texts(None, shared(length))]
+
+    def _write(self, one: Running) -> list[Action]:
+        name, old, new = one.instance.id, self._old(one), one.rendered
+        if old == new:
+            return []
+        found: list[Action] = []
+        for other in self._renderings([name]):
+            if (other.starts, other.wanted_by) != (new.starts, new.wanted_by):
+                # Stopped before its files say otherwise: what systemd reads then would no longer end it with its lease.
+                found += self._unlink(name, other) + self._stops(name, other)
+                found += self._drops(name, sorted(set(other.units) - set(new.units)))
+        found += _tree(one, self.seen) + self._texts(name, new.units)
+        return found + (self._leftovers(name) if old is None else self._live(name, old, new))
+
+    def _leftovers(self, name: InstanceId) -> list[Action]:
+        """A live change that broke off may have left its drop-ins, which would win over the unit file."""
+        services = {one.rendered.service for one in self.applied.pending.get(name, ())}
+        return [DropProperties(name, service) for service in sorted(services)]
+
+    def _live(self, name: InstanceId, old: Rendered, new: Rendered) -> list[Action]:
+        """SetUnitProperties where nothing else changed: no restart, and no drop-in that would outlive it."""
+        changed = {key: value for key, value in new.properties.items() if old.properties.get(key) != value}
+        if not changed or old.restart_key != new.restart_key or new.service not in self.active:
+            return []
+        return [SetProperties(name, new.service, changed), DropProperties(name, new.service)]
+
+    def _needs_reload(self, before: list[Action]) -> bool:
+        """A unit that systemd does not have loaded is read afresh; any other keeps its old text without a reload."""
+        known = self.seen.loaded | self.seen.active
+        written = {action.name for action in before if isinstance(action, WriteUnit | RemoveUnit)}
+        changing = [one.rendered for one in self.go if self._old(one) != one.rendered]
+        going = {unit for one in (*changing, *self._renderings(self.gone)) for unit in one.units}
+        return bool(written & known or going & self.seen.stale or (going & known and self.gone))
+
+    def _check_and_enable(self, one: Running) -> list[Action]:
+        """A fenced unit is wanted by its lease only after its stop timeout was seen to fit."""
+        name, new = one.instance.id, one.rendered
+        found: list[Action] = []
+        if self._old(one) == new:
+            return found
+        if new.lease is not None:
+            found.append(CheckStop(name, new.service, new.lease.stop_ms))
+        if (new.wanted_by, new.starts) not in self.links:
+            self.links.add((new.wanted_by, new.starts))
+            found.append(EnableUnit(name, new.starts, new.wanted_by))
+        return found
+
+    def _needs_relink(self, checks: list[Action]) -> bool:
+        """A loaded lease target does not see a new wants link, and would open without the new copy."""
+        enabled = {action.target for action in checks if isinstance(action, EnableUnit)}
+        leases = {one.rendered.wanted_by for one in self.go if one.rendered.lease}
+        return bool(enabled & leases & (self.seen.loaded | self.seen.active))
+
+    def _switch(self, one: Running) -> list[Action]:
+        name, old, new = one.instance.id, self._old(one), one.rendered
+        if old == new:
+            return [Settle(name)]
+        found: list[Action] = []
+        if self.seen.current.get(name) != new.tree_name:
+            found.append(SwitchTree(name, new.tree_name))
+        leased = new.lease is not None
+        if not leased or new.wanted_by in self.seen.active:
+            if name in self.applied.pending:  # half done: nobody knows from what it was started
+                found.append(RestartUnit(name, new.starts, leased))
+            elif old is None or (old.starts, old.wanted_by) != (new.starts, new.wanted_by):
+                found.append(StartUnit(name, new.starts, leased))
+            elif self._must_restart(old, new):
+                found.append(RestartUnit(name, new.starts, leased))
+        return [*found, Settle(name)]
+
+    def _must_restart(self, old: Rendered, new: Rendered) -> bool:
+        """A scheduled app's run is not cut short: the next one is the new revision."""
+        if new.starts != new.service:
+            return old.units[old.starts] != new.units[new.starts]
+        return old.restart_key != new.restart_key
+
+    def _unfit(self) -> list[Action]:
+        """A fenced copy whose stop timeout somebody made longer must not live on under its lease."""
+        found: list[Action] = []
+        for name in self.kept:
+            for new in self._renderings([name]):
+                takes = self.seen.stop_ms.get(new.service, 0)
+                if new.lease is None or takes <= new.lease.stop_ms:
+                    continue
+                reason = f"a drop-in gives it {takes} ms to stop, its lease allows {new.lease.stop_ms} ms"
+                text = f"{reason} (systemctl revert {new.service})"
+                self.waiting.append(Waiting(name, StepName.STARTED, StepState.HELD, text))
+                ends = self._unlink(name, new) + (
+                    self._stops(name, new) if self.active & set(new.units) else []
+                )
+                found += [Begin(name), *ends] if ends else []  # half done: looked at anew by the next plan
+        return found
+
+    def _unused_leases(self) -> list[Action]:
+        """The targets of lengths that nothing here has any more."""
+        rest = [*(one.rendered for one in self.go), *self._renderings(self.kept)]
+        needed = {one.lease.length_ms for one in rest if one.lease}
+        names = sorted(name for name in self.files if length_of(name) not in {None, *needed})
+        stops: list[Action] = [StopUnit(None, name) for name in names if name in self.active]
+        return stops + self._drops(None, names)
+
+    def _finish(self) -> list[Action]:
+        return (
+            [] if self.blocked or self.applied.issued == self.target.issued else [Finish(self.target.issued)]
+        )

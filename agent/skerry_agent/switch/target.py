@@ -1,0 +1,141 @@
+"""What a node is to run, rendered: an assignment with the node's overrides and policy taken into account. Pure.
+
+Owns State (what was switched to) and Target (what is to be). Must never let one instance that cannot be rendered keep
+the others from theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct, field, structs
+
+from skerry_protocol.ids import InstanceId
+from skerry_protocol.messages import AppRevision, Assignment, Instance, Issued, Override
+
+from ..units.policy import Policy
+from ..units.render import NodeFacts, NotAllowed, Paths, Rendered, render, service_name
+from .overrides import effective_revision, still_hold
+
+# Per instance, the last two distinct revisions that it ran here, newest run first: to go back without a download.
+Kept = Mapping[InstanceId, tuple[AppRevision, ...]]
+KEPT = 2
+
+
+class Running(Struct, frozen=True):
+    """One instance at one revision, as rendered for this node. `entry` is what runs, `instance` what is assigned."""
+
+    instance: Instance
+    entry: AppRevision
+    rendered: Rendered
+
+
+class State(Struct, frozen=True, omit_defaults=True):
+    """What the node's units were switched to. `issued` lags while something of it waits that could still matter.
+
+    `pending`: all that a switch was begun to and not settled, by failures or crashes; something of it may be in force.
+    """
+
+    issued: Issued | None = None
+    instances: dict[InstanceId, Running] = field(default_factory=dict)
+    pending: dict[InstanceId, tuple[Running, ...]] = field(default_factory=dict)
+
+    def names(self) -> frozenset[InstanceId]:
+        """Every instance of which something may be on disk or running."""
+        return frozenset(self.instances) | frozenset(self.pending)
+
+    def of(self, instance: InstanceId) -> tuple[Running, ...]:
+        """Everything that may be in force of one instance."""
+        settled = (self.instances[instance],) if instance in self.instances else ()
+        return settled + self.pending.get(instance, ())
+
+    def may_run(self) -> tuple[Instance, ...]:
+        """Every instance that may run here, as it was assigned then: what a beat must name the claims of."""
+        return tuple(one.instance for name in sorted(self.names()) for one in self.of(name))
+
+
+class Target(Struct, frozen=True):
+    """What the units are to be. `refused`: what this node may or can not run, with reasons; `idle`: held back here."""
+
+    issued: Issued
+    instances: dict[InstanceId, Running] = field(default_factory=dict)
+    refused: dict[InstanceId, tuple[str, ...]] = field(default_factory=dict)
+    idle: frozenset[InstanceId] = frozenset()
+
+
+def build(
+    assignment: Assignment,
+    issued: Issued,
+    overrides: Iterable[Override],
+    kept: Kept,
+    policy: Policy,
+    paths: Paths,
+    node: NodeFacts,
+) -> Target:
+    """The target of an accepted assignment. `node.neighbours` is filled in from the assignment."""
+    node = structs.replace(node, neighbours=_neighbours(assignment))
+    held = still_hold(tuple(overrides), assignment)
+    running: dict[InstanceId, Running] = {}
+    refused: dict[InstanceId, tuple[str, ...]] = {}
+    idle: set[InstanceId] = set()
+    for instance in assignment.instances:
+        entry = _entry(instance, assignment, effective_revision(held, instance), kept)
+        if entry is None:
+            idle.add(instance.id)
+            continue
+        made = render(instance, entry.app, policy, paths, node)
+        if isinstance(made, NotAllowed):
+            refused[instance.id] = made.reasons
+        else:
+            running[instance.id] = Running(instance, entry, made)
+    return Target(issued, running, refused, frozenset(idle))
+
+
+def _entry(instance: Instance, assignment: Assignment, revision: int, kept: Kept) -> AppRevision | None:
+    """The content of `revision`; None for 0. What is no longer here gives way to what is assigned."""
+    if revision == 0:
+        return None
+    for entry in () if revision == instance.revision else kept.get(instance.id, ()):
+        if entry.revision == revision:
+            return entry
+    return assignment.app_of(instance)
+
+
+def keep(kept: Kept, state: State) -> dict[InstanceId, tuple[AppRevision, ...]]:
+    """What is to be kept once `state` is what runs: the last two distinct revisions of each of its instances."""
+    found = {}
+    for name, one in state.instances.items():
+        others = [entry for entry in kept.get(name, ()) if entry.revision != one.entry.revision]
+        found[name] = (one.entry, *others)[:KEPT]
+    return found
+
+
+def _neighbours(assignment: Assignment) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for instance in assignment.instances:
+        found[instance.app] = (*found.get(instance.app, ()), service_name(instance))
+    return found
+
+
+def begin(state: State, target: Target, instance: InstanceId) -> State:
+    """`state` after the action Begin(instance)."""
+    new, begun = (
+        target.instances.get(instance, state.instances.get(instance)),
+        state.pending.get(instance, ()),
+    )
+    if new is None or new in begun:
+        return state
+    return structs.replace(state, pending={**state.pending, instance: (*begun, new)})
+
+
+def settle(state: State, target: Target, instance: InstanceId) -> State:
+    """`state` after the action Settle(instance)."""
+    rest = {key: value for key, value in state.instances.items() if key != instance}
+    pending = {key: value for key, value in state.pending.items() if key != instance}
+    new = target.instances.get(instance)
+    return State(state.issued, rest | ({instance: new} if new else {}), pending)
+
+
+def finish(state: State, issued: Issued) -> State:
+    """`state` after the action Finish."""
+    return structs.replace(state, issued=issued)

@@ -1,0 +1,1 @@
+"""Systemd units as text and as files."""

@@ -1,0 +1,1 @@
+"""What the node says of itself, to the hub and on its socket."""

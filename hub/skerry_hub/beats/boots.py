@@ -1,0 +1,140 @@
+"""One machine behind each identity: boots, reply numbers, clones.
+
+Owns which boot of a node is granted. A new boot is granted at once if the old one's last beat said that all had
+stopped, else when no lease of the old one can be left. An old boot heard again, or a reply number that this machine
+cannot have, means two machines with one identity: no grants to either until an operator names one.
+
+A node gives back the number of the newest reply it took, and drops a reply that comes after its next beat was sent; 0
+says that its agent has none (it began anew). So after a beat only the number it gave and those sent since can come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from skerry_protocol.ids import NodeId
+from skerry_protocol.messages import Beat
+
+from ..model import BootRow
+from .events import Action, ReportClone, StoreBoot
+
+HEARD_MAX = 20  # kept for people to choose from; a machine may reboot as often as it likes
+TWO_MACHINES = "two machines, one identity: no leases for either until an operator names one"
+RULED_OUT = "an operator ruled this machine out: another one has its identity (join it anew)"
+
+
+@dataclass
+class Boot:
+    """One node's boot as the hub sees it. `waits`: when the lengths of older boots are over, by the hub's clock."""
+
+    node: NodeId
+    boot: str | None = None
+    stopped: bool = False
+    clone: bool = False
+    banned: frozenset[str] = frozenset()
+    old: frozenset[str] = frozenset()
+    waits: dict[int, float] | None = None
+    number: int = 0
+    allowed: frozenset[int] | None = None
+    stored: BootRow | None = None
+
+    @classmethod
+    def of(cls, row: BootRow, waits: dict[int, float] | None) -> Boot:
+        """As it was stored; `waits` where the row is not settled."""
+        made = cls(row.node, row.boot, row.stopped, row.clone, frozenset(row.banned), stored=row)
+        made.old = frozenset(row.heard)
+        made.waits = None if row.settled else waits
+        return made
+
+    def row(self) -> BootRow:
+        settled = self.waits is None
+        heard = tuple(sorted(self.old))[:HEARD_MAX] if self.clone else ()
+        banned = tuple(sorted(self.banned))
+        return BootRow(self.node, self.boot or "", settled, self.stopped, banned, self.clone, heard)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a beat means for the boot. `trouble`: this beat is granted nothing and frees nothing, and why."""
+
+    actions: list[Action] = field(default_factory=list)
+    trouble: str | None = None
+
+
+def hear(boot: Boot, beat: Beat, now: float, waits: dict[int, float]) -> Heard:
+    """Takes one beat; `waits` is for a boot that is new with it (see Leases.waits). Changes `boot`."""
+    if beat.boot in boot.banned:
+        return Heard(trouble=RULED_OUT)
+    actions: list[Action] = []
+    if not boot.clone:
+        reason = _clone(boot, beat)
+        if reason is not None:
+            heard = {beat.boot, *([boot.boot] if boot.boot else [])}
+            boot.clone = True
+            boot.old |= heard
+            actions.append(ReportClone(boot.node, tuple(sorted(heard)), reason))
+        elif beat.boot != boot.boot:
+            _begin(boot, beat, waits)
+    if boot.clone:
+        boot.old |= {beat.boot}
+        return Heard([*_store(boot), *actions], TWO_MACHINES)
+    boot.stopped = beat.stopped
+    boot.allowed = frozenset({beat.reply})
+    if boot.waits is not None and all(at <= now for at in boot.waits.values()):
+        boot.waits = None
+    return Heard([*_store(boot), *actions])
+
+
+def _clone(boot: Boot, beat: Beat) -> str | None:
+    """Why this beat cannot be of the machine that was heard last."""
+    if beat.boot in boot.old:
+        return "an older boot is heard again"
+    same = beat.boot == boot.boot
+    if same and beat.reply and boot.allowed is not None and beat.reply not in boot.allowed:
+        return f"one boot gives back reply {beat.reply} after another one"
+    return None
+
+
+def _begin(boot: Boot, beat: Beat, waits: dict[int, float]) -> None:
+    """A boot that was not heard before takes the place of the old one."""
+    if boot.boot is not None:
+        boot.old |= {boot.boot}
+        if not boot.stopped:
+            boot.waits = {**(boot.waits or {}), **waits}
+    boot.boot, boot.stopped, boot.allowed = beat.boot, False, None
+
+
+def _store(boot: Boot) -> list[Action]:
+    """The row, if it is not what is stored."""
+    row = boot.row()
+    if row == boot.stored:
+        return []
+    boot.stored = row
+    return [StoreBoot(row)]
+
+
+def answer(boot: Boot, beat: Beat) -> int:
+    """The number of the reply to this beat."""
+    boot.number = max(boot.number, beat.reply) + 1
+    if boot.allowed is not None:
+        boot.allowed |= {boot.number}
+    return boot.number
+
+
+def may_grant(boot: Boot, lengths: frozenset[int], now: float) -> frozenset[int]:
+    """The lengths that no older boot can hold any more."""
+    if boot.stopped or boot.clone:
+        return frozenset()
+    if boot.waits is None:
+        return lengths
+    latest = max(boot.waits.values(), default=now)
+    return frozenset(length for length in lengths if boot.waits.get(length, latest) <= now)
+
+
+def name_one(boot: Boot, named: str, waits: dict[int, float]) -> list[Action]:
+    """An operator's word: `named` is the node, every other boot heard is ruled out."""
+    others = (boot.old | ({boot.boot} if boot.boot else set())) - {named}
+    boot.banned |= others
+    boot.boot, boot.clone, boot.stopped = named, False, False
+    boot.old, boot.allowed, boot.waits = frozenset(), None, dict(waits)
+    return _store(boot)

@@ -1,0 +1,192 @@
+"""Joining: a token and a machine key in, a node out, in one transaction, so that uses are counted exactly.
+
+The machine key is the identity: the same key joins again as the same node, and takes no second use. Whoever cannot
+prove the secret learns nothing about the token.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy import select
+
+from skerry_protocol import signing
+from skerry_protocol.ids import NodeId, NodeName, TokenId, is_name, node_id
+from skerry_protocol.messages import JoinReply, JoinRequest
+
+from ..clock import now_ms
+from ..journal import Happened, note
+from ..model import NodeRow, NodeState
+from ..nats.auth import node_credentials
+from ..operators import set_node
+from ..store import Owner, Transaction, View, rows
+from ..store import schema as s
+from .tokens import Refused, TokenRow, TokenUse, judge, secret_hash
+
+if TYPE_CHECKING:
+    from ..hub import Hub
+
+FORGOTTEN = 410
+ARCHES: Mapping[str, str] = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
+UNKNOWN = "the token is not known here (create one with 'skerry token create')"
+
+
+class JoinRefused(Exception):
+    """Why a machine was not let in, with the HTTP status and what to do."""
+
+    def __init__(self, text: str, then: str = "", status: int = 403) -> None:
+        super().__init__(text)
+        self.then = then
+        self.status = status
+
+
+async def join(hub: Hub, asked: JoinRequest, host: str | None) -> JoinReply:
+    """Lets the machine in, or raises JoinRefused. `host` is the name by which it reached this hub."""
+    _check_proof(asked)
+    node = node_id(asked.machine_key)
+    # Hostile floods end here: no write lock is taken before the secret is proven.
+    async with hub.store.read() as view:
+        if not _secret_fits(await token(view, asked.token), asked.secret):
+            raise JoinRefused(f"cannot join {hub.mesh.region}: {UNKNOWN}")
+    async with hub.store.write() as tx:
+        row = await _joined(tx, hub, asked, node)
+    return reply(hub, row, host)
+
+
+def _check_proof(asked: JoinRequest) -> None:
+    words = signing.join_words(asked.token, asked.secret, asked.machine_key)
+    try:
+        signing.verify(asked.machine_key, signing.JOIN, signing.Signed(words, asked.proof))
+    except signing.BadSignature as error:
+        raise JoinRefused("cannot join: the machine key did not sign this request", status=400) from error
+
+
+async def _joined(tx: Transaction, hub: Hub, asked: JoinRequest, node: NodeId) -> NodeRow:
+    found = await token(tx, asked.token)
+    if found is None or not _secret_fits(found, asked.secret):
+        raise JoinRefused(f"cannot join {hub.mesh.region}: {UNKNOWN}")
+    if (row := await rows.node(tx, node)) is not None and row.id == node:
+        return row
+    if await tx.one(select(s.forgotten.c.id).where(s.forgotten.c.id == node)):
+        raise JoinRefused(
+            "cannot join: this machine was forgotten under its key", "join with a new key", FORGOTTEN
+        )
+    uses = await token_uses(tx, found.id)
+    name = asked.name or _from_hostname(asked.hostname)
+    refused = judge(found, uses, name, now_ms(), hub.identity.region)
+    if isinstance(refused, Refused):
+        raise JoinRefused(f"cannot join {hub.mesh.region}: {refused.reason}", refused.then)
+    await _check_name(tx, name)
+    return await _make(tx, asked, found, node, name)
+
+
+async def _make(tx: Transaction, asked: JoinRequest, by: TokenRow, node: NodeId, name: NodeName) -> NodeRow:
+    """The node, its use of the token and its revision."""
+    row = NodeRow(
+        id=node,
+        name=name,
+        machine_key=asked.machine_key,
+        labels={**_own_labels(asked.labels), **by.labels},
+        arch=ARCHES.get(asked.arch, asked.arch[:40]),
+        memory_bytes=max(0, min(asked.memory_bytes, 1 << 62)),
+        cpu_milli=max(0, min(asked.cpu_milli, 1 << 40)),
+        state=NodeState.WAITING if by.approval else NodeState.READY,
+        ephemeral_ms=by.ephemeral_ms,
+        joined_at_ms=now_ms(),
+        machine=asked.machine[:64],
+    )
+    hand = tx.as_owner(Owner.OPERATORS)
+    await hand.add(s.token_uses, [{"token": by.id, "node": node, "name": name, "at_ms": now_ms()}])
+    what = "joined, waiting for approval" if by.approval else "joined"
+    await note(hand, Happened("token-used", f"token {by.id} let {name} in", node=name, changer=by.made_by))
+    return await set_node(tx, row, f"token {by.id}", what)
+
+
+def _own_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """What the machine says of itself, where it is a label; the token's labels stand over these."""
+    kept = sorted((key, value) for key, value in labels.items() if is_name(key) and len(value) <= 100)
+    return dict(kept[:20])
+
+
+def _from_hostname(hostname: str) -> NodeName:
+    """A node's name out of a hostname: the part before the first dot, with what no name has made a dash."""
+    first = hostname.partition(".")[0].lower()
+    plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in first)[:40].strip(
+        "-"
+    )
+    return NodeName(plain if is_name(plain) else f"node-{plain}"[:40].rstrip("-"))
+
+
+async def _check_name(view: View, name: NodeName) -> None:
+    if not is_name(name):
+        raise JoinRefused(f"cannot join as {name[:60]!r}: that is no name", "choose another --name", 400)
+    row = await rows.node(view, name)
+    if row is not None:
+        raise JoinRefused(
+            f"cannot join as {name}: another machine has that name",
+            f"choose another --name, or let an operator forget {name}",
+            409,
+        )
+
+
+def reply(hub: Hub, row: NodeRow, host: str | None) -> JoinReply:
+    """What a node is told of itself and the mesh; credentials only for one that is let in."""
+    waiting = row.state is NodeState.WAITING
+    hosts = hub.settings.advertise or ((host,) if host else ())
+    accounts = hub.nats.accounts
+    credentials = "" if waiting else node_credentials(accounts, row.machine_key, hub.identity.region, row.id)
+    return JoinReply(
+        state="waiting" if waiting else "joined",
+        node=row.id,
+        name=row.name,
+        mesh=hub.identity.mesh,
+        region=hub.identity.region,
+        text=f"an operator has to let it in: skerry node approve {row.name}" if waiting else "",
+        nats=hub.nats.urls(hosts),
+        hubs=tuple(hub.address_on(one) for one in hosts),
+        credentials=credentials,
+        tls_certificate=hub.certificate,
+    )
+
+
+async def renewed(hub: Hub, row: NodeRow, host: str | None) -> JoinReply:
+    """Fresh credentials and addresses for a node that proved itself."""
+    return reply(hub, row, host)
+
+
+def _secret_fits(found: TokenRow | None, secret: str) -> bool:
+    kept = found.secret_hash if found is not None else "0" * 64
+    return hmac.compare_digest(kept, secret_hash(secret)) and found is not None
+
+
+async def token(view: View, name: TokenId | str) -> TokenRow | None:
+    """A join token by its id."""
+    row = await view.one(select(s.tokens.c.doc).where(s.tokens.c.id == name))
+    return rows.load(TokenRow, row[0]) if row else None
+
+
+async def tokens(view: View) -> list[TokenRow]:
+    """All join tokens, also those that are of no use any more."""
+    found = await view.rows(select(s.tokens.c.doc).order_by(s.tokens.c.id))
+    return [rows.load(TokenRow, row[0]) for row in found]
+
+
+async def token_uses(view: View, name: TokenId) -> tuple[TokenUse, ...]:
+    """Who came in by a token, in order."""
+    t = s.token_uses
+    found = await view.rows(
+        select(t.c.node, t.c.name, t.c.at_ms).where(t.c.token == name).order_by(t.c.at_ms)
+    )
+    return tuple(
+        TokenUse(NodeId(str(node)), NodeName(str(label)), msgspec.convert(at, int))
+        for node, label, at in found
+    )
+
+
+async def put_token(tx: Transaction, row: TokenRow) -> None:
+    """The token as it is from now on."""
+    hand = tx.as_owner(Owner.OPERATORS)
+    await hand.put(s.tokens, {"id": row.id, "revision": row.revision, "doc": rows.dump(row)})

@@ -1,0 +1,1 @@
+"""From what operators want to what each node is told."""

@@ -1,0 +1,253 @@
+"""What an apply would do, before it is done: per app, what stays, changes in place, restarts, moves or ends.
+
+Owns the comparison and the refusals that need a view of the whole region. It asks the scheduler itself, so that what is
+shown is what will be done. Data only: who shows it decides how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from msgspec import Struct
+
+from skerry_protocol.app import App
+from skerry_protocol.change import ChangeClass, changed_fields, classify
+from skerry_protocol.ids import AppName, NodeId, NodeName
+from skerry_protocol.lease import least_lost_after_ms
+
+from ..model import AppRow, NodeRow, Placement, Turned
+from .claims import lease_of
+from .compile import CONFIRM_FROM
+from .fits import may_leave_data
+from .scheduler import Schedule, turned_text
+
+Plan = Callable[[list[AppRow]], Schedule]
+
+
+class Kind(StrEnum):
+    """What happens to copies, mildest first."""
+
+    NONE = "none"
+    LIVE = "live"
+    RESTART = "restart"
+    REPLACE = "replace"
+    PLACE = "place"
+    REMOVE = "remove"
+
+
+class Change(Struct, frozen=True):
+    """One kind of thing that happens to copies of one app. `nodes`: names, sorted; for `replace` where they were."""
+
+    app: AppName
+    kind: Kind
+    fields: tuple[str, ...] = ()
+    nodes: tuple[NodeName, ...] = ()
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """`refusals`: nothing may be done. `notes`: what an operator should know. `confirm`: what needs a confirmation."""
+
+    changes: tuple[Change, ...]
+    refusals: tuple[str, ...]
+    notes: tuple[str, ...]
+    confirm: tuple[str, ...] = ()
+
+
+def what_would_change(
+    old: Iterable[AppRow],
+    new: Iterable[AppRow],
+    placements: Iterable[Placement],
+    nodes: Iterable[NodeRow],
+    plan: Plan,
+    *,
+    leave_data: bool = False,
+    confirmed: bool = False,
+) -> Proposal:
+    """Compares all apps before and after. `plan` is the scheduler with everything else bound.
+
+    Unconfirmed mass removals and volumes that would stay behind are refusals unless `confirmed` and `leave_data`.
+    """
+    was = {row.name: row for row in old}
+    will = {row.name: row for row in new}
+    changed = sorted(name for name in {*was, *will} if _app(was.get(name)) != _app(will.get(name)))
+    known = {node.id: node for node in nodes}
+    before = tuple(placements)
+    after = plan([will.get(name) or was[name] for name in sorted({*was, *will})])
+    changes: list[Change] = []
+    refusals: list[str] = []
+    notes: list[str] = []
+    for name in changed:
+        view = _View(name, _app(was.get(name)), _app(will.get(name)), before, after, known)
+        changes += view.changes()
+        refusals += view.refusals(leave_data)
+        notes += view.notes()
+    confirm = vanishing(before, after.placements, known)
+    if confirm and not confirmed:
+        refusals += [f"{text} (apply again with --confirm)" for text in confirm]
+    return Proposal(tuple(changes), tuple(refusals), tuple(notes), tuple(confirm))
+
+
+def vanishing(
+    before: Iterable[Placement], after: Iterable[Placement], nodes: Mapping[NodeId, NodeRow]
+) -> list[str]:
+    """Nodes that lose three or more, and more than half, of their copies: only an operator may want that."""
+    stays = {placement.instance for placement in after}
+    had: dict[NodeId, list[bool]] = {}
+    for placement in before:
+        had.setdefault(placement.node, []).append(placement.instance not in stays)
+    return [
+        f"{sum(gone)} of {len(gone)} copies on node {nodes[node].name} would be removed"
+        for node, gone in sorted(had.items())
+        if node in nodes and sum(gone) >= CONFIRM_FROM and sum(gone) * 2 > len(gone)
+    ]
+
+
+def drain_refusals(
+    node: NodeRow, apps: Iterable[AppRow], placements: Iterable[Placement], leave_data: bool
+) -> list[str]:
+    """Why the node may not be drained: copies whose volumes would stay behind."""
+    if leave_data:
+        return []
+    by_name = {row.name: row.app for row in apps}
+    found = []
+    for placement in placements:
+        app = by_name.get(placement.app)
+        if placement.node == node.id and app is not None and not may_leave_data(app, node):
+            volumes = ", ".join(sorted(app.volumes))
+            found.append(
+                f"cannot drain {node.name}: the data of {app.name}-{placement.number} is on it: {volumes} "
+                "(--leave-data moves the copy without it)"
+            )
+    return found
+
+
+def _app(row: AppRow | None) -> App | None:
+    return row.app if row is not None else None
+
+
+@dataclass(frozen=True)
+class _View:
+    """One changed app, before and after."""
+
+    name: AppName
+    old: App | None
+    new: App | None
+    before: tuple[Placement, ...]
+    after: Schedule
+    nodes: Mapping[NodeId, NodeRow]
+
+    def _had(self) -> list[Placement]:
+        return [one for one in self.before if one.app == self.name]
+
+    def _has(self) -> list[Placement]:
+        return [one for one in self.after.placements if one.app == self.name]
+
+    def _names(self, nodes: Iterable[NodeId]) -> tuple[NodeName, ...]:
+        return tuple(
+            sorted({self.nodes[node].name if node in self.nodes else NodeName(node) for node in nodes})
+        )
+
+    def _fields(self) -> tuple[str, ...]:
+        return changed_fields(self.old, self.new) if self.old and self.new else ()
+
+    def changes(self) -> list[Change]:
+        """In order of Kind; exactly one `none` where nothing happens to any copy."""
+        found = [*self._in_place(), *self._moves()]
+        if not found:
+            text = f"{self.name}: nothing happens to its copies" + _why(self._fields())
+            found.append(Change(self.name, Kind.NONE, self._fields(), (), text))
+        return sorted(found, key=lambda change: list(Kind).index(change.kind))
+
+    def _in_place(self) -> list[Change]:
+        """Copies that stay where they are, by what their node does to them."""
+        if self.old is None or self.new is None:
+            return []
+        had = {one.instance for one in self._had()}
+        by_class: dict[ChangeClass, list[NodeId]] = {}
+        for placement in self._has():
+            if placement.instance in had:
+                node = self.nodes.get(placement.node)
+                kind = classify(self.old, self.new, node.arch if node else None)
+                by_class.setdefault(kind, []).append(placement.node)
+        found = []
+        for kind, word in ((ChangeClass.LIVE, Kind.LIVE), (ChangeClass.RESTART, Kind.RESTART)):
+            if kind in by_class:
+                names = self._names(by_class[kind])
+                verb = "changes while it runs" if word is Kind.LIVE else "restarts"
+                text = f"{self.name}: {verb} on {', '.join(names)}{_why(self._fields())}"
+                found.append(Change(self.name, word, self._fields(), names, text))
+        return found
+
+    def _moves(self) -> list[Change]:
+        """Copies that end and copies that are new; one of each with one number is a move."""
+        had, has = self._had(), self._has()
+        old_ids, new_ids = {one.instance for one in had}, {one.instance for one in has}
+        gone = [one for one in had if one.instance not in new_ids]
+        made = [one for one in has if one.instance not in old_ids]
+        moved = (
+            {one.number for one in gone} & {one.number for one in made} if self.old and self.new else set()
+        )
+        found = []
+        for number in sorted(moved):
+            source = self._names(one.node for one in gone if one.number == number)
+            target = self._names(one.node for one in made if one.number == number)
+            text = f"{self.name}-{number}: moves from {', '.join(source)} to {', '.join(target)}{_why(self._fields())}"
+            found.append(Change(self.name, Kind.REPLACE, self._fields(), source, text))
+        for kind, copies, verb in ((Kind.PLACE, made, "starts on"), (Kind.REMOVE, gone, "is removed from")):
+            rest = [one for one in copies if one.number not in moved]
+            if rest:
+                names = self._names(one.node for one in rest)
+                count = f" ({len(rest)} copies)" if len(rest) != len(names) else ""
+                text = f"{self.name}: {verb} {', '.join(names)}{count}"
+                found.append(Change(self.name, kind, self._fields(), names, text))
+        return found
+
+    def refusals(self, leave_data: bool) -> list[str]:
+        """What makes the whole apply impossible for this app."""
+        found = []
+        if self.new is not None and self.new.fenced and self.new.ha and lease_of(self.new) is None:
+            least = -(-least_lost_after_ms(self.new.stop_timeout_ms) // 1000)
+            found.append(
+                f"cannot apply {self.name}: lost_after {self.new.ha.lost_after_ms / 1000:g} s leaves no lease beside "
+                f"a stop_timeout of {self.new.stop_timeout_ms / 1000:g} s (at least {least} s is needed)"
+            )
+        if self.old is None or self.new is None or leave_data:
+            return found
+        replaced = {one.number for one in self._has()}
+        for placement, reason in self.after.ended:
+            node = self.nodes.get(placement.node)
+            moves = placement.app == self.name and (placement.number in replaced or "shut out" in reason)
+            if moves and node is not None and not may_leave_data(self.old, node):
+                found.append(
+                    f"cannot apply {self.name}: {self.name}-{placement.number} would leave its data on {node.name}: "
+                    f"{', '.join(sorted(self.old.volumes))} (--leave-data moves the copy without it)"
+                )
+        return found
+
+    def notes(self) -> list[str]:
+        """The price of words, and copies without a place."""
+        found = [_unplaced(turned) for turned in self.after.turned if turned.app == self.name]
+        lease = lease_of(self.new) if self.new is not None else None
+        if lease is not None and not (self.old and self.old.fenced):
+            seconds = (lease.length_ms + lease.stop_ms) / 1000
+            found.append(
+                f"{self.name} forbids overlap: a copy whose node cannot reach the hub is stopped within {seconds:g} s"
+            )
+        if self.new is None and self.old is not None and self.old.volumes:
+            found.append(f"{self.name}: its data stays on the nodes: {', '.join(sorted(self.old.volumes))}")
+        return found
+
+
+def _unplaced(turned: Turned) -> str:
+    return f"{turned.app}-{turned.number} has no place: {turned_text(turned.by)}"
+
+
+def _why(fields: tuple[str, ...]) -> str:
+    return f" ({', '.join(fields)})" if fields else ""

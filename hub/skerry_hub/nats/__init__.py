@@ -1,0 +1,1 @@
+"""NATS: the server, and the hub's end of it."""

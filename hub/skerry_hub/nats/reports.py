@@ -1,0 +1,96 @@
+"""Takes reports off the stream, in order, and acknowledges each only after it was stored.
+
+Must never store anything itself, and never acknowledge what was not: `on_report` returns after its commit. A report
+that is no report is dropped, because sending it again would not mend it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import nats.errors
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+
+from skerry_protocol import subjects
+from skerry_protocol.codec import WireError, decode
+from skerry_protocol.ids import NODE_ID, NodeId
+from skerry_protocol.messages import ReportBatch
+
+from .link import StreamsLost, heed
+from .rejects import Rejects
+
+log = logging.getLogger(__name__)
+
+REPORT_MAX = 512 << 10
+BATCH = 64
+FETCH_S = 30.0
+TRIES = 5
+FIRST_PAUSE_S = 0.1
+LATER_S = 60.0
+
+OnReport = Callable[[NodeId, ReportBatch], Awaitable[None]]
+
+
+async def run(js: JetStreamContext, on_report: OnReport, rejects: Rejects) -> None:
+    """Takes reports until cancelled. Raises StreamsLost where the stream or its consumer is gone."""
+    source = await js.pull_subscribe_bind(consumer=subjects.REPORT_CONSUMER, stream=subjects.REPORT_STREAM)
+    try:
+        while True:
+            heed()
+            for message in await _fetch(source):
+                await _take(message, on_report, rejects)
+    finally:
+        try:
+            await source.unsubscribe()
+        except nats.errors.Error:
+            log.debug("the connection ended before the reports' subscription")
+
+
+async def _fetch(source: JetStreamContext.PullSubscription) -> list[Msg]:
+    try:
+        return await source.fetch(BATCH, timeout=FETCH_S)
+    except (TimeoutError, nats.errors.TimeoutError):
+        await _still_there(source)
+        return []
+    except nats.errors.Error as error:
+        raise StreamsLost(f"the stream of reports is gone: {error}") from error
+
+
+async def _still_there(source: JetStreamContext.PullSubscription) -> None:
+    """A fetch from a consumer that is gone ends like one that found nothing: ask, when there was nothing."""
+    try:
+        await source.consumer_info()
+    except (TimeoutError, nats.errors.Error) as error:
+        raise StreamsLost(f"the stream of reports is gone: {error}") from error
+
+
+async def _take(message: Msg, on_report: OnReport, rejects: Rejects) -> None:
+    node = subjects.node_of(message.subject)
+    try:
+        if NODE_ID.fullmatch(node) is None:
+            raise WireError("the subject names no node")
+        batch = decode(ReportBatch, message.data, limit=REPORT_MAX)
+    except WireError as error:
+        rejects.add(node, "report", str(error))
+        await message.term()
+        return
+    if await _stored(node, batch, on_report, rejects):
+        await message.ack()
+    else:
+        await message.nak(delay=LATER_S)
+
+
+async def _stored(node: NodeId, batch: ReportBatch, on_report: OnReport, rejects: Rejects) -> bool:
+    """Whether it was stored within a few tries. Later ones wait meanwhile, because their order counts."""
+    for attempt in range(TRIES):
+        try:
+            await on_report(node, batch)
+        except Exception as error:  # noqa: BLE001 - whatever the store raises, the report must not be lost
+            rejects.add(node, "report that could not be stored", f"{type(error).__name__}: {error}")
+            await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
+        else:
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""A hub that is put back: its backup, and what its nodes know better."""

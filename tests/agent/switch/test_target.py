@@ -1,0 +1,78 @@
+from msgspec import structs
+
+from skerry_agent.switch.target import Kept, State, Target, begin, build, finish, keep, settle
+from skerry_agent.units.policy import Policy
+from skerry_agent.units.render import NodeFacts, Paths
+from skerry_protocol.codec import decode, encode
+from skerry_protocol.ids import InstanceId
+from skerry_protocol.messages import AppRevision, Assignment, Override
+
+from ..builders import Copy, an_app, assignment_of, issued
+
+WEB = InstanceId("web-0-aaaaaaaaaa")
+
+
+def built(assignment: Assignment, overrides: tuple[Override, ...] = (), kept: Kept | None = None) -> Target:
+    facts = NodeFacts("n1", "x86_64")
+    return build(assignment, issued(assignment), overrides, kept or {}, Policy(), Paths(), facts)
+
+
+def word(revision: int, instead: int) -> Override:
+    return Override(
+        WEB, assignment_of([Copy("web", 0, "a", 0)], 1).instances[0].app, revision, instead, "me", "bad"
+    )
+
+
+def test_an_override_runs_the_kept_revision_under_the_assigned_instance() -> None:
+    assignment = assignment_of([Copy("web", 0, "a", 1)], 1)
+    kept = {WEB: (AppRevision(1, an_app()),)}
+    running = built(assignment, (word(2, 1),), kept).instances[WEB]
+    assert running.entry.revision == 1
+    assert running.instance == assignment.instances[0]
+    assert built(assignment, (word(9, 1),), kept).instances[WEB].entry.revision == 2
+    assert built(assignment, (word(2, 7),), kept).instances[WEB].entry.revision == 2
+
+
+def test_an_override_to_nothing_holds_the_instance_back() -> None:
+    target = built(assignment_of([Copy("web", 0, "a", 1)], 1), (word(2, 0),))
+    assert target.instances == {}
+    assert target.idle == {WEB}
+
+
+def test_one_that_cannot_be_rendered_keeps_nobody_else() -> None:
+    target = built(assignment_of([Copy("web", 0, "a", 12), Copy("db", 0, "a", 0)], 1))
+    assert set(target.instances) == {"db-0-aaaaaaaaaa"}
+    assert "host-network" in target.refused[WEB][0]
+
+
+def test_the_last_two_distinct_revisions_are_kept() -> None:
+    kept: Kept = {}
+    for variant in (0, 1, 1, 2):
+        target = built(assignment_of([Copy("web", 0, "a", variant)], 1))
+        kept = keep(kept, settle(State(), target, WEB))
+    assert [entry.revision for entry in kept[WEB]] == [3, 2]
+    assert keep(kept, State()) == {}
+
+
+def test_a_state_keeps_all_that_was_begun_until_it_is_settled() -> None:
+    one, two = (built(assignment_of([Copy("web", 0, "a", variant)], 1)) for variant in (0, 1))
+    state = begin(begin(begin(State(), one, WEB), two, WEB), two, WEB)
+    assert state.of(WEB) == (one.instances[WEB], two.instances[WEB])
+    assert state.names() == {WEB}
+    assert len(state.may_run()) == 2
+    settled = finish(settle(state, two, WEB), two.issued)
+    assert settled.of(WEB) == (two.instances[WEB],)
+    assert settled.issued == two.issued
+    empty = built(assignment_of([], 2))
+    assert settle(settled, empty, WEB) == structs.replace(State(), issued=two.issued)
+    assert begin(State(), empty, WEB) == State()
+    assert begin(settled, empty, WEB).pending == {WEB: settled.of(WEB)}
+
+
+def test_a_state_survives_the_disk() -> None:
+    target = built(assignment_of([Copy("web", 0, "a", 13), Copy("db", 1, "b", 7)], 1))
+    state = State()
+    for name in target.instances:
+        state = settle(begin(state, target, name), target, name)
+    state = begin(state, target, WEB)
+    assert decode(State, encode(state)) == state

@@ -1,0 +1,54 @@
+"""Several streams as one: all of each, the first error, and nothing left running."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import pytest
+
+from skerry_agent.view.merging import merged, one_by_one
+
+
+async def numbers(start: int, count: int, ended: list[int], fault: bool = False) -> AsyncGenerator[int, None]:
+    try:
+        for number in range(start, start + count):
+            await asyncio.sleep(0)
+            yield number
+        if fault:
+            raise OSError("broken")
+    finally:
+        ended.append(start)
+
+
+async def test_everything_of_all_comes() -> None:
+    ended: list[int] = []
+    found = [
+        item
+        async for item in merged([numbers(0, 300, ended), numbers(1000, 5, ended), numbers(2000, 0, ended)])
+    ]
+    assert sorted(found) == [*range(300), *range(1000, 1005)]
+    assert [one for one in found if one < 1000] == list(range(300))
+    assert sorted(ended) == [0, 1000, 2000]
+
+
+async def test_one_after_another() -> None:
+    ended: list[int] = []
+    assert [item async for item in one_by_one([numbers(5, 2, ended), numbers(0, 2, ended)])] == [5, 6, 0, 1]
+
+
+async def test_whoever_stops_reading_ends_all() -> None:
+    ended: list[int] = []
+    async with aclosing(merged([numbers(0, 10**9, ended), numbers(10**9, 10**9, ended)])) as every:
+        async for _ in every:
+            break
+    assert sorted(ended) == [0, 10**9]
+
+
+async def test_the_first_error_ends_all_and_is_raised() -> None:
+    ended: list[int] = []
+    with pytest.raises(OSError, match="broken"):
+        async for _ in merged([numbers(0, 3, ended, fault=True), numbers(10**9, 10**9, ended)]):
+            pass
+    assert sorted(ended) == [0, 10**9]

@@ -1,0 +1,80 @@
+"""What an apply would do: each kind of change, and what it refuses."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from skerry_hub.loops.changes import Proposal, drain_refusals, what_would_change
+from skerry_hub.model import AppRow, NodeState
+from skerry_protocol.app import App, Ha, Overlap, Place, Resources, Volume
+
+from .. import builders as b
+
+NODES = [b.node("a", site="s1"), b.node("b", site="s1"), b.node("c", site="s2")]
+
+
+def propose(old: list[App], new: list[App | str], **more: object) -> Proposal:
+    before = [b.row(app) for app in old]
+    after: list[AppRow] = [b.gone(app) if isinstance(app, str) else b.row(app, 2) for app in new]
+    placements = b.planned(before, NODES).placements
+    return what_would_change(
+        before,
+        after,
+        placements,
+        NODES,
+        lambda rows: b.planned(rows, NODES, placements),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def said(made: Proposal) -> list[tuple[str, str, tuple[str, ...]]]:
+    return [(change.app, change.kind.value, change.nodes) for change in made.changes]
+
+
+WEB = b.best_effort("web", 2)
+
+
+def test_the_kinds() -> None:
+    assert said(propose([], [WEB])) == [("web", "place", ("a", "b"))]
+    assert said(propose([WEB], ["web"])) == [("web", "remove", ("a", "b"))]
+    assert propose([WEB], [WEB]).changes == ()
+    assert said(propose([WEB], [replace(WEB, resources=Resources(cpu_milli=1))])) == [
+        ("web", "live", ("a", "b"))
+    ]
+    assert said(propose([WEB], [replace(WEB, env={"A": "1"})])) == [("web", "restart", ("a", "b"))]
+    assert said(propose([WEB], [replace(WEB, replicas=1)])) == [("web", "remove", ("b",))]
+    assert said(propose([WEB], [replace(WEB, place=Place(spread="site"))])) == [("web", "none", ())]
+    moved = propose([WEB], [replace(WEB, place=Place(nodes=("a", "c")))])  # type: ignore[arg-type]
+    assert said(moved) == [("web", "replace", ("b",))]
+    assert str(moved.changes[0]) == "web-2: moves from b to c (place.nodes)"
+
+
+def test_data_is_not_left_behind_by_accident() -> None:
+    db = b.best_effort("db", volumes={"data": Volume("/data")})
+    away = replace(db, place=Place(nodes=("c",)))  # type: ignore[arg-type]
+    assert "would leave its data on a: data" in propose([db], [away]).refusals[0]
+    assert propose([db], [away], leave_data=True).refusals == ()
+    draining = b.node("a", NodeState.DRAINING)
+    placements = b.planned([b.row(db)], NODES).placements
+    assert "--leave-data" in drain_refusals(draining, [b.row(db)], placements, False)[0]
+    assert drain_refusals(draining, [b.row(db)], placements, True) == []
+    empty = replace(db, volumes={"data": Volume("/data", empty_elsewhere=True)})
+    assert drain_refusals(draining, [b.row(empty)], placements, False) == []
+
+
+def test_most_of_a_node_vanishing_needs_a_word() -> None:
+    apps = [b.best_effort(name, per_node=True) for name in ("one", "two", "three", "four")]
+    made = propose(list(apps), ["one", "two", "three"])
+    assert made.confirm[0] == "3 of 4 copies on node a would be removed"
+    assert len(made.refusals) == 3
+    assert propose(list(apps), ["one", "two", "three"], confirmed=True).refusals == ()
+    assert propose(list(apps), ["one", "two"]).confirm == ()
+
+
+def test_the_price_of_forbid_is_shown_and_too_short_a_time_refused() -> None:
+    db = b.ha("db", Overlap.FORBID)
+    assert "is stopped within 56.4 s" in propose([], [db]).notes[0]
+    short = replace(db, ha=Ha(20_000, Overlap.FORBID))
+    assert "leaves no lease" in propose([], [short]).refusals[0]
+    wide = b.best_effort("big", resources=Resources(memory_bytes=5000))
+    assert propose([], [wide]).notes == ("big-1 has no place: 3 memory",)

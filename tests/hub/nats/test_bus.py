@@ -1,0 +1,412 @@
+"""The hub's bus and NATS's permissions against a real nats-server. Each test starts one: about 0.5 s."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+
+import nats.errors
+import pytest
+from nats.aio.client import Client
+
+from skerry_agent.hublink.bus import Send
+from skerry_hub.nats import auth as natsauth
+from skerry_hub.nats import link as natslink
+from skerry_hub.nats import publisher
+from skerry_hub.nats.bus import BusError
+from skerry_hub.nats.nkeys import Kind, public_text
+from skerry_protocol import subjects
+from skerry_protocol.codec import decode, encode
+from skerry_protocol.messages import Ask, AskPart, AssignmentAt, Beat, Entry, Event, ReportBatch
+from skerry_protocol.signing import new_key, public_key
+from tests.natsrig import REGION, Hub, Rig, row, started, until, within
+
+
+def batch(number: int) -> ReportBatch:
+    return ReportBatch("box", (Entry(number, event=Event("boot", "booted", 5)),))
+
+
+async def said(refused: list[str], subject: str) -> None:
+    """The server refused `subject`. Its word comes some time after the answer to a flush."""
+    await until(lambda: any(f'"{subject.lower()}"' in text for text in refused))
+
+
+async def refusals(client: Client, refused: list[str], subjects_tried: Iterable[str]) -> set[str]:
+    """Which of these the server did not let it publish on. Its words come in order, so the last is waited for."""
+    tried = list(subjects_tried)
+    for subject in [*tried, "the.end"]:
+        await client.publish(subject, b"x")
+    await said(refused, "the.end")
+    found = {subject for subject in tried if any(f'"{subject.lower()}"' in text for text in refused)}
+    refused.clear()
+    return found
+
+
+async def test_a_node_may_speak_only_for_itself(tmp_path: Path) -> None:
+    hub = Hub()
+    async with started(tmp_path) as rig, rig.hub(hub), rig.node() as other:
+        refused: list[str] = []
+        bad = rig.make_node()
+        client = await rig.hostile(bad, refused)
+        not_its_own = [
+            subjects.beat(REGION, other.id), subjects.report(REGION, other.id), subjects.assign(REGION, other.id),
+            subjects.ask(REGION, other.id), subjects.nudge(REGION, other.id), subjects.assign(REGION, bad.id),
+            subjects.direct_get(REGION, other.id), f"{subjects.inbox(other.id)}.x", f"{subjects.HUB_INBOX}.x",
+            f"{subjects.answer(other.id)}.x", f"$JS.API.DIRECT.GET.{subjects.ASSIGN_STREAM}",
+            f"$JS.API.STREAM.MSG.GET.{subjects.ASSIGN_STREAM}", f"$JS.API.STREAM.PURGE.{subjects.ASSIGN_STREAM}",
+            f"$JS.API.STREAM.DELETE.{subjects.REPORT_STREAM}", "$JS.API.STREAM.CREATE.MINE", "$JS.API.INFO",
+            f"$JS.API.CONSUMER.CREATE.{subjects.ASSIGN_STREAM}", f"$JS.API.CONSUMER.CREATE.{subjects.ASSIGN_STREAM}.c",
+            f"$JS.API.CONSUMER.DURABLE.CREATE.{subjects.ASSIGN_STREAM}.c",
+            f"$JS.API.CONSUMER.MSG.NEXT.{subjects.REPORT_STREAM}.{subjects.REPORT_CONSUMER}",
+            f"$JS.ACK.{subjects.REPORT_STREAM}.{subjects.REPORT_CONSUMER}.1.1.1.1.1", "$SYS.REQ.CLAIMS.UPDATE",
+        ]  # fmt: skip
+        assert await refusals(client, refused, not_its_own) == set(not_its_own)
+        assert await refusals(client, refused, [subjects.beat(REGION, bad.id)]) == set()
+        assert all(node == bad.id for node, _ in hub.beats)
+        await client.close()
+
+
+async def test_a_node_may_hear_only_itself(tmp_path: Path) -> None:
+    hub = Hub()
+    async with started(tmp_path) as rig, rig.hub(hub) as bus, rig.node() as other:
+        refused: list[str] = []
+        client = await rig.hostile(rig.make_node(), refused)
+        overheard: asyncio.Queue[object] = asyncio.Queue()
+        wanted = [
+            subjects.assign(REGION, other.id), subjects.assign(REGION, "*"), "sk.>", ">", "*",
+            subjects.beat(REGION, "*"), f"{subjects.inbox(other.id)}.>", f"{subjects.HUB_INBOX}.>",
+            f"{subjects.answer(other.id)}.>", "_INBOX_answer.>", "$JS.>", "$SYS.>",
+        ]  # fmt: skip
+        for subject in wanted:
+            await client.subscribe(subject, cb=overheard.put)
+        for subject in wanted:
+            await said(refused, subject)
+        hub.rows[other.id] = row(other.id, 1, b"secret")
+        bus.publish([other.id])
+        await other.next_heard()
+        await client.flush()
+        assert overheard.empty()
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b'{"seq":1}', b'{"next_by_subj":">"}', b'{"multi_last":["sk.>"],"batch":9}']
+)
+async def test_a_direct_get_gives_a_node_its_own_alone(tmp_path: Path, payload: bytes) -> None:
+    hub = Hub()
+    async with started(tmp_path) as rig, rig.hub(hub) as bus, rig.node() as other:
+        hub.rows[other.id] = row(other.id, 1, b"secret")
+        bus.publish([other.id])
+        await other.next_heard()
+        bad = rig.make_node()
+        client = await rig.hostile(bad, [])
+        reply = await client.request(subjects.direct_get(REGION, bad.id), payload, timeout=5)
+        assert reply.data == b""
+        await client.close()
+
+
+async def test_answers_go_only_to_the_node_that_asked(tmp_path: Path) -> None:
+    """A beat whose answer is wanted on another node's subject would make the hub speak there."""
+    hub = Hub()
+    async with started(tmp_path) as rig, rig.hub(hub) as bus, rig.node() as other:
+        bad = rig.make_node()
+        client = await rig.hostile(bad, [])
+        for target in (
+            subjects.assign(REGION, other.id),
+            subjects.ask(REGION, other.id),
+            f"{subjects.inbox(other.id)}.x",
+        ):
+            await client.publish(subjects.beat(REGION, bad.id), encode(Beat("b")), reply=target)
+        await client.publish(subjects.beat(REGION, bad.id), encode(Beat("b")))
+        await client.flush()
+        assert (await other.bus.beat(Beat("mine"))).number == 1  # nothing was answered before
+        assert bus.rejects.total == 4
+        assert other.heard.empty()
+        await client.close()
+
+
+async def test_a_reply_subject_gives_a_node_no_place_in_anothers_stream(tmp_path: Path) -> None:
+    """A direct get is answered wherever it asks for: another node may hear that, but the stream keeps its own."""
+    hub = Hub()
+    async with started(tmp_path) as rig, rig.hub(hub) as bus, rig.node() as other:
+        bad = rig.make_node()
+        hub.rows = {bad.id: row(bad.id, 1, b"for the bad one"), other.id: row(other.id, 1, b"secret")}
+        bus.publish([bad.id])
+        await until(lambda: not bus.publisher.waiting)
+        bus.publish([other.id])
+        assert await other.next_heard() == b"secret"
+        client = await rig.hostile(bad, [])
+        await client.publish(subjects.direct_get(REGION, bad.id), reply=subjects.assign(REGION, other.id))
+        assert await other.next_heard() == b"for the bad one"  # names another node: it is not accepted
+        assert await other.bus.newest() == b"secret"
+        await client.close()
+
+
+async def test_what_is_no_message_is_dropped_counted_and_the_next_is_served(tmp_path: Path) -> None:
+    hub = Hub()
+    async with started(tmp_path) as rig, rig.hub(hub) as bus, rig.node() as node:
+        bad = rig.make_node()
+        client = await rig.hostile(bad, [])
+        for data in (
+            b"",
+            b"\xff",
+            b"x" * 1000,
+            b"\x81\xa4boot\x01",
+            b"\xdd\xff\xff\xff\xff",
+            b"a" * (300 << 10),
+        ):
+            with pytest.raises(nats.errors.TimeoutError):
+                await client.request(subjects.beat(REGION, bad.id), data, timeout=0.02)
+            await client.publish(subjects.report(REGION, bad.id), data)
+        await client.flush()
+        await node.bus.report(batch(1))
+        assert await hub.next_report() == (node.id, batch(1))
+        await node.bus.beat(Beat("b"))
+        assert bus.rejects.total == 12
+        assert {key for key, _ in bus.rejects.seen.items()} == {(bad.id, "beat"), (bad.id, "report")}
+        await client.close()
+
+
+async def test_more_than_a_message_may_have_is_refused_by_the_server(tmp_path: Path) -> None:
+    async with started(tmp_path) as rig, rig.hub(Hub()):
+        bad = rig.make_node()
+        client = await rig.hostile(bad, [])
+        with pytest.raises(nats.errors.MaxPayloadError):
+            await client.publish(subjects.beat(REGION, bad.id), b"x" * ((1 << 20) + 1))
+        await client.close()
+
+
+async def test_a_revoked_machine_is_thrown_out_and_stays_out(tmp_path: Path) -> None:
+    hub = Hub()
+    async with started(tmp_path) as rig, rig.node() as node, rig.node() as other:
+        async with rig.hub(hub) as bus:
+            lost = asyncio.create_task(node.bus._lost.wait())
+            hub.revoked.add(public_key(node.key))
+            await bus.revoke(public_key(node.key))
+            await within(lost)
+            with pytest.raises(Exception, match=r"(?i)authori[sz]ation|revoked|cannot reach NATS"):
+                await rig.hostile(node, [])
+            assert (await other.bus.beat(Beat("b"))).number == 1
+        # It also stays out when the server starts afresh with an account token that is older than the stored one.
+        await restart(rig)
+        with pytest.raises(Exception, match="cannot reach NATS"):
+            await rig.hostile(node, [])
+
+
+async def restart(rig: Rig) -> None:
+    """Kills the server and waits for the next one."""
+    pid, starts = rig.server.pid, rig.server.starts
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: rig.server.starts > starts)
+    await within(rig.server.ready.wait())
+
+
+async def test_a_revocation_that_the_server_missed_is_made_on_the_next_connection(tmp_path: Path) -> None:
+    hub = Hub()
+    async with started(tmp_path) as rig, rig.node() as node:
+        lost = asyncio.create_task(node.bus._lost.wait())
+        hub.revoked.add(public_key(node.key))
+        async with rig.hub(hub):
+            await within(lost)
+
+
+async def test_the_newest_bytes_are_read_at_sending(tmp_path: Path) -> None:
+    hub = Hub()
+    async with started(tmp_path) as rig, rig.node() as node:
+        async with rig.hub(hub) as bus:
+            for number in range(20):
+                hub.rows[node.id] = row(node.id, number, b"v%d" % number)
+                bus.publish([node.id])
+            while await node.next_heard() != b"v19":
+                pass
+            assert bus.publisher.sent < 20
+        hub.rows[node.id] = row(node.id, 99, b"made while the bus was away")
+        async with rig.hub(hub):
+            assert await node.next_heard() == b"made while the bus was away"
+
+
+async def test_what_is_too_big_is_only_announced(tmp_path: Path) -> None:
+    hub = Hub()
+    async with started(tmp_path) as rig, rig.hub(hub) as bus, rig.node() as node:
+        hub.rows[node.id] = row(node.id, 1, b"x" * (publisher.INLINE_MAX + 1))
+        bus.publish([node.id])
+        told = decode(AssignmentAt, await node.next_heard())
+        assert told == AssignmentAt(hub.rows[node.id].issued, publisher.INLINE_MAX + 1)
+
+
+async def test_two_hubs_that_write_at_once_end_with_one_order(tmp_path: Path) -> None:
+    one, two = Hub(), Hub()
+    async with started(tmp_path) as rig, rig.node() as node, rig.hub(one) as bus, rig.hub(two) as rival:
+        one.rows[node.id] = row(node.id, 1, b"one")
+        bus.publish([node.id])
+        assert await node.next_heard() == b"one"
+        two.rows[node.id] = row(node.id, 2, b"two")
+        rival.publish([node.id])
+        assert await node.next_heard() == b"two"
+        assert two.held == [(node.id, b"one")]
+        one.rows[node.id] = row(node.id, 3, b"three")
+        bus.publish([node.id])  # its last sequence is wrong by now
+        assert await node.next_heard() == b"three"  # also where the stream refuses it
+        assert await node.next_heard() == b"three"
+        assert one.held == [(node.id, b"two")]
+        assert await node.bus.newest() == b"three"
+
+
+async def test_a_restored_hub_is_asked_before_it_writes_over_what_it_never_issued(tmp_path: Path) -> None:
+    before, restored = Hub(), Hub(replace=False)
+    async with started(tmp_path) as rig, rig.node() as node:
+        before.rows[node.id] = row(node.id, 7, b"seven")
+        async with rig.hub(before):
+            assert await node.next_heard() == b"seven"
+        restored.rows[node.id] = row(node.id, 3, b"three")
+        async with rig.hub(restored) as bus:
+            await until(lambda: not bus.publisher.waiting)
+            assert restored.held == [(node.id, b"seven")]
+            assert await node.bus.newest() == b"seven"
+
+
+async def test_a_stream_that_was_lost_is_made_anew_and_filled(tmp_path: Path) -> None:
+    """Takes 3 s: only an acknowledgement that does not come shows that the stream is gone."""
+    hub = Hub()
+    async with started(tmp_path) as rig, rig.hub(hub) as bus, rig.node() as node, rig.node() as other:
+        for one in (node, other):
+            hub.rows[one.id] = row(one.id, 1, b"first")
+        bus.publish([node.id, other.id])
+        assert await node.next_heard() == await other.next_heard() == b"first"
+        await lose_streams(rig)
+        hub.rows[node.id] = row(node.id, 2, b"second")
+        bus.publish([node.id])
+        assert await node.next_heard() == b"second"
+        assert await other.next_heard() == b"first"  # for those who were away
+        await node.bus.report(batch(1))
+        assert await hub.next_report() == (node.id, batch(1))
+
+
+async def lose_streams(rig: Rig) -> None:
+    """What a lost disk does, by an account user who may do anything."""
+    key = new_key()
+    all_powerful = natsauth._issue(
+        rig.accounts.signing, Kind.ACCOUNT, public_text(Kind.USER, public_key(key)), "god", 1,
+        {**natsauth._permissions([">"], [">"]), "issuer_account": rig.accounts.mesh_id},
+    )  # fmt: skip
+    client = await natslink.connect((rig.server.url,), rig.hub_tls, all_powerful, key, lambda: None)
+    for stream in (subjects.ASSIGN_STREAM, subjects.REPORT_STREAM):
+        await client.jetstream().delete_stream(stream)
+    await client.close()
+
+
+async def test_a_report_is_acknowledged_only_after_it_was_stored(tmp_path: Path) -> None:
+    hub = Hub(failures=2)
+    async with started(tmp_path) as rig, rig.node() as node:
+        async with rig.hub(Hub()):
+            pass  # makes the streams
+        await node.bus.report(batch(1))
+        await node.bus.report(batch(2))
+        async with rig.hub(hub) as bus:
+            assert await hub.next_report() == (node.id, batch(1))
+            assert await hub.next_report() == (node.id, batch(2))
+            assert bus.rejects.total == 2
+
+
+async def test_a_report_that_comes_twice_is_taken_once(tmp_path: Path) -> None:
+    hub = Hub()
+    async with started(tmp_path) as rig, rig.hub(hub), rig.node() as node:
+        for _ in range(3):
+            await node.bus.report(batch(1))
+        await node.bus.report(batch(2))
+        assert await hub.next_report() == (node.id, batch(1))
+        assert await hub.next_report() == (node.id, batch(2))
+
+
+async def test_one_node_cannot_fill_the_stream_of_reports(tmp_path: Path) -> None:
+    async with started(tmp_path) as rig:
+        async with rig.hub(Hub()):
+            pass
+        bad = rig.make_node()
+        client = await rig.hostile(bad, [])
+        js = client.jetstream()
+        for number in range(1_000):
+            await js.publish_async(
+                subjects.report(REGION, bad.id), b"%d" % number, stream=subjects.REPORT_STREAM
+            )
+        await within(js.publish_async_completed())
+        reply = await client.request(subjects.report(REGION, bad.id), b"one more", timeout=5)
+        assert "maximum messages per subject exceeded" in json.loads(reply.data)["error"]["description"]
+        async with rig.node() as node:
+            await node.bus.report(batch(1))
+        await client.close()
+
+
+async def test_the_bus_comes_back_after_the_server_was_killed(tmp_path: Path) -> None:
+    hub = Hub()
+    async with started(tmp_path) as rig, rig.hub(hub) as bus, rig.node() as node:
+        hub.rows[node.id] = row(node.id, 1, b"first")
+        bus.publish([node.id])
+        assert await node.next_heard() == b"first"
+        await within(hub.connections.get())
+        await within(node.connections.get())
+        await restart(rig)
+        await within(hub.connections.get())  # counts as a beat from everybody
+        await within(node.connections.get())
+        assert await node.next_heard() == b"first"  # the stream survived, or was filled again
+        assert (await node.bus.beat(Beat("b"))).number == 1
+
+
+async def test_asking_a_node_that_is_not_there_says_so(tmp_path: Path) -> None:
+    async with started(tmp_path) as rig, rig.hub(Hub()) as bus:
+        with pytest.raises(BusError, match="it is not connected"):
+            [part async for part in bus.ask(rig.make_node().id, Ask("status"))]
+
+
+async def test_a_silent_answer_ends_at_its_deadline(tmp_path: Path) -> None:
+    async with started(tmp_path) as rig, rig.hub(Hub()) as bus, rig.node() as node:
+        stopped = asyncio.Event()
+
+        async def silent(_question: Ask, _send: Send) -> None:
+            await stopped.wait()
+
+        node.answer = silent
+        with pytest.raises(BusError, match="no answer within"):
+            [part async for part in bus.ask(node.id, Ask("logs"), timeout_s=0.05)]
+        stopped.set()
+
+
+async def test_following_ends_at_the_node_when_nobody_listens(tmp_path: Path) -> None:
+    async with started(tmp_path) as rig, rig.hub(Hub()) as bus, rig.node() as node:
+        ended = asyncio.Event()
+
+        async def endless(_question: Ask, send: Send) -> None:
+            try:
+                while True:
+                    await send(AskPart(lines=("again",)))
+            finally:
+                ended.set()
+
+        node.answer = endless
+        parts = bus.ask(node.id, Ask("logs", follow=True))
+        assert (await anext(parts)).lines == ("again",)
+        assert (await anext(parts)).lines == ("again",)
+        await parts.aclose()
+        await within(ended.wait())
+
+
+async def test_a_node_that_fails_to_answer_says_why(tmp_path: Path) -> None:
+    async with started(tmp_path) as rig, rig.hub(Hub()) as bus, rig.node() as node:
+
+        async def failing(_question: Ask, _send: Send) -> None:
+            raise KeyError("web")
+
+        node.answer = failing
+        parts = [part async for part in bus.ask(node.id, Ask("why"))]
+        assert parts == [AskPart(last=True, error="cannot answer: KeyError: 'web'")]
+
+
+async def test_without_a_connection_asking_says_why(tmp_path: Path) -> None:
+    async with started(tmp_path) as rig:
+        async with rig.hub(Hub()) as bus:
+            pass
+        with pytest.raises(BusError, match="cannot reach the nodes"):
+            await bus.nudge([rig.make_node().id])
