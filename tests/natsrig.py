@@ -23,8 +23,7 @@ from skerry_agent.hublink import buslink, pinned
 from skerry_agent.hublink.bus import Handlers as NodeHandlers
 from skerry_agent.hublink.bus import Login, NodeBus, Send
 from skerry_hub.model import AssignmentRow
-from skerry_hub.nats import auth as natsauth
-from skerry_hub.nats import link as natslink
+from skerry_hub.nats import auth, link
 from skerry_hub.nats.bus import Handlers, HubBus
 from skerry_hub.nats.config import Listen, Settings
 from skerry_hub.nats.server import NatsServer
@@ -147,11 +146,11 @@ class Rig:
     """The server, and hubs and nodes on it."""
 
     def __init__(self, folder: Path) -> None:
-        self.accounts = natsauth.open_accounts(natsauth.new_accounts())
+        self.accounts = auth.open_accounts(auth.new_accounts())
         certificate, key, self.tls_key = make_certificate(folder)
         self.settings = Settings(folder / "nats", certificate, key, self.accounts, Listen("127.0.0.1", -1))
-        self.server = NatsServer(self.settings, lambda: natsauth.mesh_account_token(self.accounts, (), 1))
-        self.hub_tls = natslink.client_tls(certificate)
+        self.server = NatsServer(self.settings, lambda: auth.mesh_account_token(self.accounts, (), 1))
+        self.hub_tls = link.client_tls(certificate)
 
     async def servers(self) -> Sequence[str]:
         await self.server.ready.wait()
@@ -177,7 +176,7 @@ class Rig:
         key = new_key()
         public = public_key(key)
         name = node_id(public)
-        credentials = natsauth.node_credentials(self.accounts, public, REGION, name)
+        credentials = auth.node_credentials(self.accounts, public, REGION, name)
 
         async def on_assign(data: bytes) -> None:
             node.heard.put_nowait(data)

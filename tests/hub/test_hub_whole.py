@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from skerry_hub.nats import link
 from skerry_protocol import signing, subjects
 from skerry_protocol.codec import decode
 from skerry_protocol.messages import Assignment
@@ -39,7 +40,7 @@ async def test_an_apply_reaches_the_node(tmp_path: Path) -> None:
             heard.put_nowait(message.data)  # type: ignore[attr-defined]
 
         await bus.subscribe(subjects.assign(desk.hub.identity.region, machine.id), cb=took)
-        await bus.flush()
+        await link.settle(bus)
         reply = await machine.beat(bus)
         assert (reply.term, reply.newest, reply.trouble) == (1, None, None)
 

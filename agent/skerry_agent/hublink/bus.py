@@ -198,7 +198,7 @@ class NodeBus:
         await _listen(client, subjects.assign(region, node), self._heard_assign)
         await _listen(client, subjects.ask(region, node), answers.take)
         await _listen(client, subjects.nudge(region, node), self._heard_nudge)
-        await client.flush()
+        await buslink.settle(client)
         self._client, self.trouble = client, None
         try:
             held = await self.newest()

@@ -27,9 +27,7 @@ from skerry_protocol.ids import NODE_ID, NodeId, Region
 from skerry_protocol.messages import Ask, AskPart, Beat, BeatReply
 
 from ..clock import monotonic_ms, now_ms
-from . import asking, reports
-from . import auth as natsauth
-from . import link as natslink
+from . import asking, auth, link, reports
 from .link import BusError, StreamsLost
 from .publisher import MayReplace, Newest, Publisher
 from .rejects import Rejects
@@ -71,7 +69,7 @@ class HubBus:
     """See the module. `connected` is set while beats are heard; `trouble` says why they are not."""
 
     def __init__(
-        self, region: Region, accounts: natsauth.Accounts, tls: ssl.SSLContext, handlers: Handlers
+        self, region: Region, accounts: auth.Accounts, tls: ssl.SSLContext, handlers: Handlers
     ) -> None:
         self.connected = asyncio.Event()
         self.trouble: str | None = "not connected yet"
@@ -91,7 +89,7 @@ class HubBus:
         failures = 0
         while True:
             before = self.connections
-            natslink.heed()
+            link.heed()
             try:
                 await self._serve_once()
                 self.trouble = "the connection to NATS ended"
@@ -126,7 +124,7 @@ class HubBus:
         try:
             for node in nodes:
                 await client.publish(subjects.nudge(self._region, node))
-            await client.flush()
+            await link.settle(client)
         except nats.errors.Error as error:
             raise BusError(f"cannot nudge nodes: {error}") from error
 
@@ -138,45 +136,45 @@ class HubBus:
         revoked = {machine_key, *await self._do.revoked()}
         await self._push(await self._do.servers(), revoked)
 
-    async def change_accounts(self, accounts: natsauth.Accounts) -> None:
+    async def change_accounts(self, accounts: auth.Accounts) -> None:
         """Use these accounts from now on. Raises BusError where the server was not told; it is on each connection."""
         self._accounts = accounts
         await self._push(await self._do.servers(), await self._do.revoked())
 
     def account_token(self, revoked: Collection[bytes]) -> str:
         """What a server is to start with."""
-        return natsauth.mesh_account_token(self._accounts, revoked, now_ms() // 1000)
+        return auth.mesh_account_token(self._accounts, revoked, now_ms() // 1000)
 
     async def _push(self, servers: Sequence[str], revoked: Collection[bytes]) -> None:
-        system = (natsauth.system_credentials(self._accounts), self._accounts.system_user)
-        await natslink.push_account(servers, self._tls, system, self.account_token(revoked))
+        system = (auth.system_credentials(self._accounts), self._accounts.system_user)
+        await link.push_account(servers, self._tls, system, self.account_token(revoked))
 
     async def _serve_once(self) -> None:
         """One connection from start to end."""
         servers = await self._do.servers()
         await self._push(servers, await self._do.revoked())
         lost = asyncio.Event()
-        token = natsauth.hub_credentials(self._accounts, self._region)
-        client = await natslink.connect(servers, self._tls, token, self._accounts.hub_user, lost.set)
+        token = auth.hub_credentials(self._accounts, self._region)
+        client = await link.connect(servers, self._tls, token, self._accounts.hub_user, lost.set)
         try:
-            natslink.heed()
-            await natslink.first_of(lost, self._serve(client))
+            link.heed()
+            await link.first_of(lost, self._serve(client))
         finally:
             self._gone()
-            await natslink.close(client)
+            await link.close(client)
 
     async def _serve(self, client: Client) -> None:
-        js = client.jetstream(timeout=natslink.REQUEST_WITHIN_S)
-        await natslink.ensure_streams(js, self._region)
+        js = client.jetstream(timeout=link.REQUEST_WITHIN_S)
+        await link.ensure_streams(js, self._region)
         await client.subscribe(subjects.beat(self._region, "*"), cb=self._on_beat)
-        await client.flush()
+        await link.settle(client)
         # A connection may mean a new stream, so that everything is published once for each.
         self.publisher.want(await self._do.nodes())
         self._client, self.trouble = client, None
         self.connections += 1
         self.connected.set()
         self._do.on_connected()
-        natslink.heed()
+        link.heed()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.publisher.run(js))
             group.create_task(reports.run(js, self._do.on_report, self.rejects))

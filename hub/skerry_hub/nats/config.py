@@ -14,7 +14,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import auth as natsauth
+from . import auth
 from .nkeys import Json
 
 # Older ones have published faults by which a client gets at other clients' messages or ends the server.
@@ -43,7 +43,7 @@ class Settings:
     folder: Path
     certificate: Path
     tls_key: Path
-    accounts: natsauth.Accounts
+    accounts: auth.Accounts
     listen: Listen = Listen()
     program: Path | None = None
 
@@ -113,7 +113,7 @@ def config_text(settings: Settings, mesh_account: str) -> str:
         "listen": f"{_bracketed(settings.listen.host)}:{settings.listen.port}",
         "server_name": "skerry",
         "pid_file": str(settings.pid_file),
-        "max_payload": natsauth.PAYLOAD_MAX,
+        "max_payload": auth.PAYLOAD_MAX,
         "max_connections": CONNECTIONS,
         "max_control_line": 4096,
         "write_deadline": "10s",
@@ -126,11 +126,11 @@ def config_text(settings: Settings, mesh_account: str) -> str:
             "timeout": 10,
         },
         "jetstream": {"store_dir": str(settings.folder / "jetstream"), "sync_interval": "always"},
-        "operator": natsauth.operator_token(accounts),
+        "operator": auth.operator_token(accounts),
         "system_account": accounts.system_id,
         "resolver": {"type": "full", "dir": str(settings.folder / "accounts"), "allow_delete": False},
         "resolver_preload": {
-            accounts.system_id: natsauth.system_account_token(accounts),
+            accounts.system_id: auth.system_account_token(accounts),
             accounts.mesh_id: mesh_account,
         },
     }

@@ -91,6 +91,16 @@ async def connect(
     return client
 
 
+async def settle(client: Client) -> None:
+    """Returns when the server has taken all that was sent before. Raises nats.errors.Error.
+
+    Twice, because the client's own flush writes its PING at once, ahead of what still waits to be written: only the
+    second comes after that. A subscription might otherwise be missing for a moment more.
+    """
+    for _ in range(2):
+        await client.flush()
+
+
 async def close(client: Client) -> None:
     """Ends the connection, whatever state it is in."""
     with suppress(TimeoutError, OSError, nats.errors.Error):

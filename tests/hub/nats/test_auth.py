@@ -8,13 +8,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry_hub.nats import auth as natsauth
+from skerry_hub.nats import auth
 from skerry_hub.nats.nkeys import BadKey, Kind, public_bytes, public_text
 from skerry_protocol.codec import WireError
 from skerry_protocol.ids import NodeId, Region
 from skerry_protocol.signing import public_key
 
-ACCOUNTS = natsauth.open_accounts(natsauth.new_accounts())
+ACCOUNTS = auth.open_accounts(auth.new_accounts())
 LETTERS = {Kind.OPERATOR: "O", Kind.ACCOUNT: "A", Kind.USER: "U"}
 
 
@@ -67,15 +67,15 @@ def test_a_key_of_another_length_is_refused() -> None:
 
 
 def test_accounts_are_kept_and_read_back() -> None:
-    kept = natsauth.new_accounts()
-    accounts = natsauth.open_accounts(kept)
+    kept = auth.new_accounts()
+    accounts = auth.open_accounts(kept)
     assert len({accounts.operator, accounts.system, accounts.mesh, accounts.signing, accounts.hub_user}) == 5
     with pytest.raises(WireError):
-        natsauth.open_accounts(kept[:-1])
+        auth.open_accounts(kept[:-1])
 
 
 def test_a_new_signing_key_is_all_that_changes() -> None:
-    other = natsauth.open_accounts(natsauth.with_new_signing_key(ACCOUNTS))
+    other = auth.open_accounts(auth.with_new_signing_key(ACCOUNTS))
     assert other.signing != ACCOUNTS.signing
     assert (other.operator, other.mesh, other.hub_user) == (
         ACCOUNTS.operator,
@@ -87,10 +87,10 @@ def test_a_new_signing_key_is_all_that_changes() -> None:
 def test_a_nodes_token_has_no_date_and_names_only_itself() -> None:
     machine = public_key(b"m" * 32)
     node = NodeId("n" + "a" * 16)
-    said = claims(natsauth.node_credentials(ACCOUNTS, machine, Region("north"), node))
+    said = claims(auth.node_credentials(ACCOUNTS, machine, Region("north"), node))
     assert "exp" not in said
     assert "nbf" not in said
-    assert said["iat"] == natsauth.NODE_ISSUED_AT
+    assert said["iat"] == auth.NODE_ISSUED_AT
     assert said["sub"] == public_text(Kind.USER, machine)
     allowed = said["nats"]["pub"]["allow"] + said["nats"]["sub"]["allow"]
     assert all(node in subject for subject in allowed)
@@ -100,7 +100,7 @@ def test_a_nodes_token_has_no_date_and_names_only_itself() -> None:
 
 def test_the_same_node_always_gets_the_same_token() -> None:
     made = {
-        natsauth.node_credentials(ACCOUNTS, public_key(b"m" * 32), Region("north"), NodeId("n" + "a" * 16))
+        auth.node_credentials(ACCOUNTS, public_key(b"m" * 32), Region("north"), NodeId("n" + "a" * 16))
         for _ in range(3)
     }
     assert len(made) == 1
@@ -108,13 +108,13 @@ def test_the_same_node_always_gets_the_same_token() -> None:
 
 @given(st.sets(st.binary(min_size=32, max_size=32), max_size=5))
 def test_the_account_names_every_revoked_machine(keys: set[bytes]) -> None:
-    said = claims(natsauth.mesh_account_token(ACCOUNTS, keys, 1234))
+    said = claims(auth.mesh_account_token(ACCOUNTS, keys, 1234))
     assert said["iat"] == 1234
     revoked = said["nats"]["revocations"]
     assert set(revoked) == {public_text(Kind.USER, key) for key in keys}
-    assert all(until >= natsauth.NODE_ISSUED_AT for until in revoked.values())
+    assert all(until >= auth.NODE_ISSUED_AT for until in revoked.values())
 
 
 def test_five_thousand_revocations_fit_into_one_message() -> None:
     keys = [number.to_bytes(32, "big") for number in range(5_000)]
-    assert len(natsauth.mesh_account_token(ACCOUNTS, keys, 1)) < natsauth.PAYLOAD_MAX
+    assert len(auth.mesh_account_token(ACCOUNTS, keys, 1)) < auth.PAYLOAD_MAX

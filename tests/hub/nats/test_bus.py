@@ -10,18 +10,17 @@ from pathlib import Path
 import nats.errors
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from skerry_agent.hublink.bus import Send
-from skerry_hub.nats import auth as natsauth
-from skerry_hub.nats import link as natslink
-from skerry_hub.nats import publisher
+from skerry_hub.nats import auth, link, publisher
 from skerry_hub.nats.bus import BusError
 from skerry_hub.nats.nkeys import Kind, public_text
 from skerry_protocol import subjects
 from skerry_protocol.codec import decode, encode
 from skerry_protocol.messages import Ask, AskPart, AssignmentAt, Beat, Entry, Event, ReportBatch
 from skerry_protocol.signing import new_key, public_key
-from tests.natsrig import REGION, Hub, Rig, row, started, until, within
+from tests.natsrig import DEADLINE_S, REGION, Hub, Rig, row, started, until, within
 
 
 def batch(number: int) -> ReportBatch:
@@ -86,7 +85,7 @@ async def test_a_node_may_hear_only_itself(tmp_path: Path) -> None:
         hub.rows[other.id] = row(other.id, 1, b"secret")
         bus.publish([other.id])
         await other.next_heard()
-        await client.flush()
+        await link.settle(client)
         assert overheard.empty()
         await client.close()
 
@@ -120,7 +119,7 @@ async def test_answers_go_only_to_the_node_that_asked(tmp_path: Path) -> None:
         ):
             await client.publish(subjects.beat(REGION, bad.id), encode(Beat("b")), reply=target)
         await client.publish(subjects.beat(REGION, bad.id), encode(Beat("b")))
-        await client.flush()
+        await link.settle(client)
         assert (await other.bus.beat(Beat("mine"))).number == 1  # nothing was answered before
         assert bus.rejects.total == 4
         assert other.heard.empty()
@@ -160,7 +159,7 @@ async def test_what_is_no_message_is_dropped_counted_and_the_next_is_served(tmp_
             with pytest.raises(nats.errors.TimeoutError):
                 await client.request(subjects.beat(REGION, bad.id), data, timeout=0.02)
             await client.publish(subjects.report(REGION, bad.id), data)
-        await client.flush()
+        await link.settle(client)
         await node.bus.report(batch(1))
         assert await hub.next_report() == (node.id, batch(1))
         await node.bus.beat(Beat("b"))
@@ -285,14 +284,19 @@ async def test_a_stream_that_was_lost_is_made_anew_and_filled(tmp_path: Path) ->
         assert await hub.next_report() == (node.id, batch(1))
 
 
-async def lose_streams(rig: Rig) -> None:
-    """What a lost disk does, by an account user who may do anything."""
+async def all_powerful(rig: Rig) -> Client:
+    """An account user who may do anything."""
     key = new_key()
-    all_powerful = natsauth._issue(
+    token = auth._issue(
         rig.accounts.signing, Kind.ACCOUNT, public_text(Kind.USER, public_key(key)), "god", 1,
-        {**natsauth._permissions([">"], [">"]), "issuer_account": rig.accounts.mesh_id},
+        {**auth._permissions([">"], [">"]), "issuer_account": rig.accounts.mesh_id},
     )  # fmt: skip
-    client = await natslink.connect((rig.server.url,), rig.hub_tls, all_powerful, key, lambda: None)
+    return await link.connect((rig.server.url,), rig.hub_tls, token, key, lambda: None)
+
+
+async def lose_streams(rig: Rig) -> None:
+    """What a lost disk does."""
+    client = await all_powerful(rig)
     for stream in (subjects.ASSIGN_STREAM, subjects.REPORT_STREAM):
         await client.jetstream().delete_stream(stream)
     await client.close()
@@ -338,6 +342,22 @@ async def test_one_node_cannot_fill_the_stream_of_reports(tmp_path: Path) -> Non
         async with rig.node() as node:
             await node.bus.report(batch(1))
         await client.close()
+
+
+async def test_whoever_settled_is_heard(tmp_path: Path) -> None:
+    """The client's own flush lets its PING overtake what still waits to be written."""
+    async with started(tmp_path) as rig:
+        hears, asks = await all_powerful(rig), await all_powerful(rig)
+
+        async def answer(message: Msg) -> None:
+            await message.respond(b"here")
+
+        for number in range(500):
+            await hears.subscribe(f"test.{number}", cb=answer)
+            await link.settle(hears)
+            assert (await asks.request(f"test.{number}", timeout=DEADLINE_S)).data == b"here"
+        await link.close(hears)
+        await link.close(asks)
 
 
 async def test_the_bus_comes_back_after_the_server_was_killed(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry_hub.nats import auth as natsauth
+from skerry_hub.nats import auth
 from skerry_hub.nats.config import (
     OLDEST,
     Listen,
@@ -65,10 +65,10 @@ def test_a_program_that_is_something_else_is_refused() -> None:
 
 
 def test_the_configuration_holds_no_private_key_and_survives_strange_paths(tmp_path: Path) -> None:
-    accounts = natsauth.open_accounts(natsauth.new_accounts())
+    accounts = auth.open_accounts(auth.new_accounts())
     folder = tmp_path / 'a "quoted" # name'
     settings = Settings(folder, folder / "c", folder / "k", accounts, Listen("::1", 4222))
-    text = config_text(settings, natsauth.mesh_account_token(accounts, (), 1))
+    text = config_text(settings, auth.mesh_account_token(accounts, (), 1))
     config = json.loads(text)
     assert config["pid_file"] == str(folder / "nats.pid")
     assert config["listen"] == "[::1]:4222"

@@ -12,6 +12,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from skerry_hub.nats import link
 from skerry_hub.nats.link import BusError
 from skerry_hub.restoring.ahead import Ahead
 from skerry_hub.restoring.backup import make_backup, restore
@@ -272,4 +273,4 @@ async def answering(desk: Desk, machine: Machine, bus: Client, envelope: bytes) 
             await bus.request(message.reply, encode(part), timeout=5)
 
     await bus.subscribe(subjects.ask(desk.hub.identity.region, machine.id), cb=asked)
-    await bus.flush()
+    await link.settle(bus)
