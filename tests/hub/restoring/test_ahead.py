@@ -7,7 +7,6 @@ import shutil
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-import msgspec
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -15,7 +14,6 @@ from nats.aio.msg import Msg
 from skerry_hub.nats import link
 from skerry_hub.nats.link import BusError
 from skerry_hub.restoring.ahead import Ahead
-from skerry_hub.restoring.backup import make_backup, restore
 from skerry_hub.restoring.resume import paused_rows, shown
 from skerry_hub.store import rows
 from skerry_protocol import signing, subjects
@@ -25,7 +23,7 @@ from skerry_protocol.messages import Ask, AskPart, Assignment, Issued, Version
 
 from ..beats.test_retell import beat
 from ..hubs import Desk, Machine, serving, token_of
-from .test_resume import DB, WEB, newest, until
+from .scene import WEB, newest, paused, put_back, says, two_assignments, until
 
 PART = 100
 
@@ -210,44 +208,14 @@ def test_a_delegation_with_a_higher_serial_is_proof_too(tmp_path: Path) -> None:
 # Starts nats-server twice: seconds.
 @pytest.mark.parametrize("take", ["nodes", "hub"])
 async def test_a_restored_hub_without_its_stream_asks_the_nodes(tmp_path: Path, take: str) -> None:
-    data, copy = tmp_path / "hub", tmp_path / "copy.db"
-    async with serving(data, nats_url=None) as desk:
-        token, machine = desk.token, await joined(desk)
-        await asyncio.wait_for(desk.hub.bus.connected.wait(), 20)
+    before = await two_assignments(tmp_path / "hub", tmp_path / "copy.db")
+    machine, second, held = before.machine, before.second, before.held
+    shutil.rmtree(tmp_path / "hub" / "nats")
+    async with put_back(before, tmp_path / "hub") as desk:
         bus = await machine.connect()
-        await machine.beat(bus)
-        await desk.post("/api/apply", {"apps": [WEB]})
-
-        async def has(count: int) -> bool:
-            reply = await machine.beat(bus)
-            return reply.newest is not None and len((await newest(desk, machine))[1].instances) == count
-
-        await until(lambda: has(1))
-        first, _ = await newest(desk, machine)
-        await machine.beat(bus, accepted=first, applied=first)
-        make_backup(desk.hub.store.path, copy)
-        await desk.post("/api/apply", {"apps": [DB]})
-        await until(lambda: has(2))
-        second, held = await newest(desk, machine)
-        async with desk.hub.store.read() as view:
-            envelope = (await rows.assignments(view, machine.id, newest=1))[-1].envelope
-        await bus.close()
-    shutil.rmtree(data / "nats")
-    await restore(copy, data / "hub.db")
-    async with serving(data, token, nats_url=None) as desk:
-        machine.desk = desk
-        await asyncio.wait_for(desk.hub.bus.connected.wait(), 20)
-        assert machine.reply is not None
-        machine.reply = msgspec.structs.replace(machine.reply, nats=desk.hub.nats.urls(["127.0.0.1"]))
-        bus = await machine.connect()
-        await answering(desk, machine, bus, envelope)
-
-        async def ahead() -> bool:
-            await machine.beat(bus, accepted=second, applied=second)
-            async with desk.hub.store.read() as view:
-                return any(one.envelope for one in await paused_rows(view))
-
-        await until(ahead)
+        await answering(desk, machine, bus, before.envelope)
+        await says(desk, machine, bus, second)
+        await until(lambda: paused(desk))
         answer = await desk.post("/api/resume", {"nodes": ["box"], "take": take, "reason": "looked"})
         assert answer.json()["restored"] is False, answer.text
 
