@@ -32,7 +32,7 @@ from .systemd.dbus import DbusSystemd
 from .view.answering import Answering, clear, roll_back
 from .view.journal import JournalError
 from .view.local import CannotDo
-from .view.localclient import AgentError, ask
+from .view.localclient import AgentError, AgentSilent, ask
 from .view.show import instances_table, status_text, why_text
 from .view.status import StatusView, of_app, status, unit_names
 
@@ -62,6 +62,8 @@ def join(token: str, name: str | None, labels: tuple[str, ...]) -> None:
     except JoinError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"joined {identity.mesh} in region {identity.region} as {identity.name} ({identity.node})")
+    if name is not None and name != identity.name:
+        click.echo(f"this machine was a member already: its name stays {identity.name}", err=True)
     started = asyncio.run(_with_systemd(lambda systemd: systemd.restart(AGENT, START_SECONDS)))
     if not started.ok:
         raise click.ClickException(f"joined, but cannot start {AGENT}: {started.reason or started.result}")
@@ -105,6 +107,9 @@ def rollback(app: str | None, clearing: bool, reason: str) -> None:
     args = {"app": app or "", "reason": reason}
     try:
         told = [str(part) for part in ask("clear" if clearing else "rollback", args)]
+    except AgentSilent as error:
+        text = f"{error}; it may still do it once it goes on (see 'skerry-agent status')"
+        raise click.ClickException(text) from error
     except AgentError as error:
         told = _without_agent(app or "", clearing, reason, error)
     for line in told:
@@ -132,6 +137,18 @@ def logs(app: str, follow: bool, lines: int) -> None:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+@cli.command()
+@click.argument("units", nargs=-1, required=True, metavar="UNIT...")
+def discard(units: tuple[str, ...]) -> None:
+    """Stop and remove units that are left over ('status' lists them). Their volumes stay."""
+    _need_root("discard a unit")
+    identity = _identity()
+    try:
+        asyncio.run(_with_systemd(lambda systemd: _discard(systemd, identity, units)))
+    except CannotDo as error:
+        raise click.ClickException(str(error)) from error
 
 
 @cli.command()
@@ -169,10 +186,11 @@ def _view() -> StatusView:
         return msgspec.convert(next(ask("status"), None), StatusView)
     except (AgentError, ValueError) as error:
         click.echo(f"{error}; this is what is on disk:", err=True)
-    return asyncio.run(_with_systemd(lambda systemd: _read_view(systemd, identity)))
+        hangs = isinstance(error, AgentSilent)
+    return asyncio.run(_with_systemd(lambda systemd: _read_view(systemd, identity, hangs)))
 
 
-async def _read_view(systemd: Systemd, identity: Identity) -> StatusView:
+async def _read_view(systemd: Systemd, identity: Identity, hangs: bool = False) -> StatusView:
     node = Node(Places(), identity, systemd)
     node.open(read_only=True)
     shown = await systemd.show(unit_names(node))
@@ -181,7 +199,8 @@ async def _read_view(systemd: Systemd, identity: Identity) -> StatusView:
     book = told.book if isinstance(told, Told) else Book()
     held, boottime = stored(), systemd.boottime_us() // 1000
     leases = grants.ticked(held, boottime) if held is not None and held.boot == boot_id() else None
-    return status(node, units, book, leases, "the agent does not run", "stopped", boottime)
+    hub = "the agent does not answer" if hangs else "the agent does not run"
+    return status(node, units, book, leases, hub, "silent" if hangs else "stopped", boottime)
 
 
 def _without_agent(app: str, clearing: bool, reason: str, why: AgentError) -> list[str]:
@@ -215,6 +234,24 @@ async def _go_back(systemd: Systemd, identity: Identity, app: str, clearing: boo
             f"{done}, but not switched yet: {'; '.join(failures)} (the agent tries again when it runs)"
         )
     return told
+
+
+async def _discard(systemd: Systemd, identity: Identity, units: tuple[str, ...]) -> None:
+    node = Node(Places(), identity, systemd)
+    node.open(read_only=True)
+    strange = sorted(set(units) - set(node.left_over()))
+    if strange:
+        raise CannotDo(f"cannot discard {', '.join(strange)}: not left over here (see 'skerry-agent status')")
+    for unit in units:
+        stopped = await systemd.stop(unit, START_SECONDS)
+        if not stopped.ok:
+            raise CannotDo(f"cannot stop {unit}: {stopped.reason or stopped.result} (try again)")
+        try:
+            node.discard(unit)
+        except DiskError as error:
+            raise CannotDo(f"cannot discard {unit}: {error}") from error
+        click.echo(f"{unit} is stopped and removed")
+    await systemd.reload(START_SECONDS)
 
 
 async def _with_systemd(work: Callable[[Systemd], Awaitable[T]]) -> T:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from importlib.metadata import version
 
 from skerry_protocol.messages import BeatReply, Override
+from skerry_protocol.signing import Delegation
 
 from .artifacts.downloads import Downloads
 from .assignments.offers import Offers
@@ -33,6 +34,7 @@ from .switch.overrides import NotPossible
 from .switch.switching import Switching
 from .switch.target import Running
 from .systemd import Outcome, Resync, Systemd
+from .units.policywatch import watch
 from .view.answering import Answering
 from .view.local import LocalServer
 from .view.status import StatusView, status, unit_names
@@ -65,7 +67,7 @@ class Agent:
             identity.region,
             Login(identity.node, identity.credentials, key),
             lambda: self.renewing.identity.nats,
-            lambda: pinned.context(pinned.only(lambda: {self.renewing.identity.word.tls_key})),
+            lambda: pinned.context(pinned.only(lambda: {self._newest_word().tls_key})),
             Handlers(
                 self.offers.offered, self.answering.ask, self._nudged, self._connected, self.renewing.refused
             ),
@@ -102,6 +104,7 @@ class Agent:
         return [
             self.bus.run, self.beating.run, self.switching.run, self._watch_units, self._watchdog,
             lambda: self.reporter.run(self.bus), lambda: self.offers.run(self.bus),
+            lambda: watch(self.node.places.policy, self.switching.due),
         ]  # fmt: skip
 
     async def _kept_up(self, loop: Callable[[], Awaitable[None]]) -> None:
@@ -131,7 +134,13 @@ class Agent:
 
     # From the hub
 
+    def _newest_word(self) -> Delegation:
+        """The root's newest word for the hub: what came with a join or a renewal, or with an assignment."""
+        joined, seen = self.renewing.identity.word, self.node.delegation
+        return seen if seen is not None and seen.serial > joined.serial else joined
+
     def _renewed(self, identity: Identity) -> None:
+        self.downloads.renewed(identity)
         self.bus.log_in(Login(identity.node, identity.credentials, machine_key(self.node.places.state)))
 
     async def _connected(self) -> None:

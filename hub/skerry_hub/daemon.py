@@ -143,8 +143,10 @@ async def _serve(identity: Identity, settings: Settings) -> None:
 def restore(file: Path, data: Path) -> None:
     """Put a backup back, with the hub stopped. Nodes that are ahead of it pause until 'skerry hub resume'."""
     with _told():
-        asyncio.run(backups.restore(file, read(data).database))
-    click.echo(f"put back {file}; the former store is kept beside it in {data}")
+        identity = read(data)
+        expected = (str(identity.mesh), str(identity.region))
+        former = asyncio.run(backups.restore(file, identity.database, expected))
+    click.echo(f"put back {file}" + (f"; the former store is kept: {former}" if former else ""))
     click.echo("start the hub, look at 'skerry hub resume --show', then 'skerry hub resume --take nodes'")
 
 

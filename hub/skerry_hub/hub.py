@@ -31,7 +31,7 @@ from .maintenance import Maintenance
 from .model import AssignmentRow, Mesh, NodeRow
 from .nats.bus import BusError, Handlers
 from .nats.config import Listen
-from .nats.edge import Nats, accounts_of, rotated
+from .nats.edge import NONE, Nats, accounts_of, rotated
 from .operators import forget_node
 from .restoring.resume import may_replace
 from .store import Owner, Store, StoreError, rows
@@ -90,7 +90,9 @@ class Hub:
         self.hearing.connect(self.reconciler.kick, self.bus, self.forget)
         self.artifacts = ArtifactStore(identity.data / "artifacts")
         self.maintenance = Maintenance(store, self.artifacts, self.rotate)
+        self.closing = False
         self._events = asyncio.Event()
+        self._copies = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         store.on_commit(self._committed)
 
@@ -140,6 +142,16 @@ class Hub:
         """Set when the next event is committed. Take it before looking for events, so that none is missed."""
         return self._events
 
+    def end_streams(self) -> None:
+        """The hub is about to stop: what goes on without end is to end now."""
+        self.closing = True
+        self._events.set()
+        self._copies.set()
+
+    def copies_written(self) -> asyncio.Event:
+        """Set when what is placed, or what a node says it applied, is next committed. Take it before looking."""
+        return self._copies
+
     def address_on(self, host: str) -> str:
         """`host:port` of this hub's API; a port that `host` has stays."""
         bare = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
@@ -168,7 +180,7 @@ class Hub:
 
         The key is on disk before the revocations go: a crash in between leaves more of them than are needed.
         """
-        if len(await self._revoked()) < limit:
+        if self.settings.nats == NONE or len(await self._revoked()) < limit:
             return False
         async with self.store.write() as tx:
             ended = await tx.rows(select(s.forgotten.c.id, s.forgotten.c.at_ms, s.forgotten.c.doc))
@@ -187,7 +199,9 @@ class Hub:
         return True
 
     async def throw_out(self, row: NodeRow) -> None:
-        """Ends a forgotten machine's connection to NATS."""
+        """Ends a forgotten machine's connection to NATS; the next hub with a NATS tells it all revocations."""
+        if self.settings.nats == NONE:
+            return
         try:
             await self.bus.revoke(row.machine_key)
         except BusError as error:
@@ -234,3 +248,6 @@ class Hub:
         if "events" in tables:
             self._events.set()
             self._events = asyncio.Event()
+        if tables & {"placements", "facts"}:
+            self._copies.set()
+            self._copies = asyncio.Event()

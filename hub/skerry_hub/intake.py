@@ -6,6 +6,8 @@ that an entry that comes again changes nothing. What a node says about an instan
 
 from __future__ import annotations
 
+import math
+
 from sqlalchemy import select
 
 from skerry_protocol.ids import InstanceId, NodeId
@@ -97,8 +99,8 @@ def _said(name: str, before: Fact | None, now: Fact) -> list[Happened]:
 
 
 async def _entry(tx: Transaction, hand: Writer, node: NodeId, name: str, entry: Entry) -> None:
-    if entry.step is not None and await _owns(tx, node, entry.step.instance):
-        await _step(tx, hand, node, name, entry.step)
+    if entry.step is not None and (placed := await _placed(tx, node, entry.step.instance)) is not None:
+        await _step(tx, hand, node, name, entry.step, placed)
     if entry.event is not None:
         event = entry.event
         times = f" ({event.count} times)" if event.count > 1 else ""
@@ -108,12 +110,17 @@ async def _entry(tx: Transaction, hand: Writer, node: NodeId, name: str, entry: 
         )
 
 
-async def _owns(tx: Transaction, node: NodeId, instance: InstanceId) -> bool:
-    row = await tx.one(select(s.placements.c.node).where(s.placements.c.instance == instance))
-    return row is not None and row[0] == node
+async def _placed(tx: Transaction, node: NodeId, instance: InstanceId) -> float | None:
+    """Until when the copy was to be on the node, in ms; None where it never was."""
+    t = s.placements
+    row = await tx.one(select(t.c.node, t.c.ended_at_ms).where(t.c.instance == instance))
+    if row is None or row[0] != node:
+        return None
+    return row[1] if isinstance(row[1], int) else math.inf
 
 
-async def _step(tx: Transaction, hand: Writer, node: NodeId, name: str, step: Step) -> None:
+async def _step(tx: Transaction, hand: Writer, node: NodeId, name: str, step: Step, until_ms: float) -> None:
+    """A copy that was to end is stopped: that is no failure of a step."""
     t = s.steps
     row = await tx.one(select(t.c.doc).where(t.c.instance == step.instance, t.c.step == step.step.value))
     if row is not None:
@@ -122,7 +129,7 @@ async def _step(tx: Transaction, hand: Writer, node: NodeId, name: str, step: St
             return
     values = {"instance": step.instance, "step": step.step.value, "node": node, "app": step.app}
     await hand.put(t, {**values, "doc": rows.dump(step)})
-    if step.state is StepState.FAILED:
+    if step.state is StepState.FAILED and step.since_ms < until_ms:
         text = f"{step.instance}: {step.step} failed: {_short(step.reason)}"
         await note(
             hand, Happened("step-failed", text, step.app, name, step.instance, name, at_ms=step.since_ms)

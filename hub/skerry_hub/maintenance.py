@@ -1,24 +1,26 @@
-"""What is done now and then: pruning answers that were remembered for repeats, collecting archives that nothing wants,
-ending revocations that have piled up. The clock of it is apscheduler's.
+"""What is done now and then: pruning what the store does not keep for ever, collecting archives that nothing wants,
+ending revocations that have piled up. The clock of it is apscheduler's; the first run comes soon after each start, or a
+hub that is restarted every day would never do what is done once a day.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from .artifacts.artifacts import ArtifactStore
 from .artifacts.collecting import collect
 from .clock import now_ms
-from .store import Owner, Store
-from .store import schema as s
+from .pruning import prune
+from .store import Store
 
 LOG = logging.getLogger(__name__)
-IDEMPOTENCY_MS = 24 * 3_600_000
-EVERY_MINUTES = 60
-COLLECT_HOURS = 24
+FIRST = timedelta(minutes=5)
+PRUNE_EVERY = timedelta(hours=1)
+COLLECT_EVERY = timedelta(days=1)
 
 
 class Maintenance:
@@ -33,16 +35,25 @@ class Maintenance:
 
     def start(self) -> None:
         """A run that was missed, however late, is made good once."""
-        self._scheduler.add_job(
-            self.prune, "interval", minutes=EVERY_MINUTES, misfire_grace_time=None, coalesce=True
-        )
-        self._scheduler.add_job(
-            self.collect, "interval", hours=COLLECT_HOURS, misfire_grace_time=None, coalesce=True
-        )
-        self._scheduler.add_job(
-            self.rotate, "interval", hours=COLLECT_HOURS, misfire_grace_time=None, coalesce=True
-        )
+        first = datetime.now(UTC) + FIRST
+        for work, every in (
+            (self.prune, PRUNE_EVERY),
+            (self.collect, COLLECT_EVERY),
+            (self.rotate, COLLECT_EVERY),
+        ):
+            self._scheduler.add_job(
+                work,
+                "interval",
+                seconds=every.total_seconds(),
+                next_run_time=first,
+                misfire_grace_time=None,
+                coalesce=True,
+            )
         self._scheduler.start()
+
+    def due(self) -> tuple[datetime, ...]:
+        """When each job runs next."""
+        return tuple(job.next_run_time for job in self._scheduler.get_jobs())
 
     def stop(self) -> None:
         """Ends the jobs."""
@@ -60,8 +71,8 @@ class Maintenance:
         if gone:
             LOG.info("collected %d archives", len(gone))
 
-    async def prune(self) -> int:
-        """Drops what is older than a day; returns how much."""
-        async with self._store.write() as tx:
-            hand = tx.as_owner(Owner.API)
-            return await hand.drop(s.idempotency, s.idempotency.c.at_ms < now_ms() - IDEMPOTENCY_MS)
+    async def prune(self) -> None:
+        """Removes what the store does not keep for ever."""
+        gone = await prune(self._store, now_ms())
+        if gone:
+            LOG.info("pruned %d rows", gone)

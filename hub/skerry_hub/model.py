@@ -49,6 +49,7 @@ class NodeRow(Struct, frozen=True):
     confirmed_by: str | None = None  # operator who confirmed removing most of its instances
     state_by: str = ""  # who drained it or declared it dead
     machine: str = ""  # ids.machine_mark, as it said when it joined
+    region: str = ""  # its hub's, for those who read the label of that name
     shut_out: bool = False  # of a forgotten one: its credentials ended with the account's former signing key
 
 
@@ -199,7 +200,7 @@ class BootRow(Struct, frozen=True):
 
 
 class Mesh(Struct, frozen=True):
-    """The region's own settings. Written by: init, restore and resume."""
+    """The region's own settings. Written by: init, restore, resume and `region`, all by the hand of resume."""
 
     mesh: str
     region: str
@@ -207,6 +208,7 @@ class Mesh(Struct, frozen=True):
     epoch: int
     restored: bool = False
     storm_hold_ms: int | None = None  # None: the storm brake holds until the nodes are back
+    keep_events: int = 100_000  # of what hub and people did; see `pruning` for what nodes say
 
 
 def newer(a: Version | None, b: Version | None) -> bool:

@@ -6,13 +6,14 @@ Takes a transaction and a changer; judges nothing about what a change would do (
 from __future__ import annotations
 
 import msgspec
+from msgspec import Struct
 
 from skerry_protocol.app import App
 from skerry_protocol.ids import AppName
 
 from .clock import now_ms
 from .journal import Happened, Revision, keep, next_number, note, raw
-from .model import AppRow, NodeRow
+from .model import AppRow, Mesh, NodeRow
 from .store import Owner, Transaction, rows
 from .store import schema as s
 
@@ -58,3 +59,15 @@ async def forget_node(tx: Transaction, row: NodeRow, changer: str, reason: str) 
     because = f": {reason}" if reason else ""
     text = f"{row.name} was forgotten by {changer}{because}"
     await note(hand, Happened("node-forgotten", text, node=row.name, changer=changer))
+
+
+async def set_region(tx: Transaction, row: Mesh, content: Struct, changer: str, reason: str) -> None:
+    """The region's own settings as they are from now on; `content` is what the history keeps of them."""
+    hand = tx.as_owner(Owner.RESUME)
+    number = await next_number(tx, "region", row.region)
+    await rows.put_mesh(hand, row)
+    await keep(hand, Revision("region", row.region, number, now_ms(), changer, reason, raw(content)))
+    hold = "until the nodes answer" if row.storm_hold_ms is None else f"for {row.storm_hold_ms / 1000:g} s"
+    because = f": {reason}" if reason else ""
+    text = f"{changer} set that the storm brake holds {hold} and {row.keep_events} events are kept{because}"
+    await note(hand, Happened("region-set", text, changer=changer))

@@ -41,5 +41,6 @@ class Service:
 
     async def stop(self) -> None:
         """Ends everything that `start` began."""
+        self.hub.end_streams()
         await self._server.stop()
         await self.hub.stop()

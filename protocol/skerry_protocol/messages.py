@@ -115,7 +115,10 @@ class Override(Struct, frozen=True, omit_defaults=True):
 
 
 class Beat(Struct, frozen=True, omit_defaults=True):
-    """Node to hub: here I am, and this is what I hold. `term` is the highest that it has seen in a reply."""
+    """Node to hub: here I am, and this is what I hold. `term` is the highest that it has seen in a reply.
+
+    `at_us`: CLOCK_BOOTTIME (µs) when it was sent. It orders the beats of one boot, and is compared with nothing else.
+    """
 
     boot: str
     reply: int = 0
@@ -129,6 +132,7 @@ class Beat(Struct, frozen=True, omit_defaults=True):
     features: tuple[str, ...] = ()
     agent: str = ""
     term: int = 0
+    at_us: int = 0
 
 
 class BeatReply(Struct, frozen=True, omit_defaults=True):

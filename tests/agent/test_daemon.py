@@ -9,12 +9,13 @@ import time
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from skerry_agent.daemon import Agent
 from skerry_agent.view.localclient import AgentError
 from skerry_agent.view.status import InstanceView
 from skerry_protocol.app import Health
-from skerry_protocol.messages import BeatReply, StepName, StepState
+from skerry_protocol.messages import BeatReply, StepName, StepState, Version
 from tests.natsrig import until
 
 from . import builders as b
@@ -48,6 +49,17 @@ async def test_what_is_published_runs_and_is_reported_healthy(mesh: Mesh) -> Non
     assert await mesh.rig.up(WEB)  # the agent is gone, the unit is not
     with pytest.raises(AgentError, match="cannot reach the agent"):
         await mesh.asked("status")
+
+
+async def test_a_newer_delegation_says_which_server_to_talk_to(mesh: Mesh) -> None:
+    """What came with an assignment counts more than what the join showed; the server's key is another one now."""
+    async with mesh.agent() as agent:
+        await until(agent.bus.connected.is_set)
+        newer = structs.replace(assignment(1, node=mesh.id), version=Version(2, 1, 1))
+        agent.offers.judge(b.envelope(newer, serial=2))
+        assert agent.node.accepted == b.issued(newer)
+        agent.bus.reconnect()
+        await until(lambda: "did not delegate to" in (agent.bus.trouble or ""))
 
 
 async def test_what_was_missed_is_found_by_a_beat(mesh: Mesh) -> None:

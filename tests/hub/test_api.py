@@ -7,16 +7,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from skerry_hub.api.events import messages
 from skerry_hub.api.views import EventView
 from skerry_hub.cli.client import decoded
 from skerry_hub.cli.events import datas
-from skerry_hub.maintenance import IDEMPOTENCY_MS
-from skerry_hub.store import Owner
+from skerry_hub.journal import history
+from skerry_hub.store import Owner, rows
 from skerry_hub.store import schema as s
 
-from .hubs import Desk, serving, token_of
+from .hubs import Desk, Machine, serving, token_of
 
 WEB = {"name": "web", "run": ["/bin/sleep", "9"], "availability": "best-effort"}
 CHANGES = (
@@ -30,8 +31,14 @@ CHANGES = (
     ("POST", "/api/apps/x/rollback"),
     ("PUT", "/api/artifacts/x"),
 )
-ADMINS = (("GET", "/api/people"), ("POST", "/api/people"), ("GET", "/api/backup"), ("POST", "/api/resume"))
-READS = ("apps", "nodes", "events", "tokens", "status", "me", "resume")
+ADMINS = (
+    ("GET", "/api/people"),
+    ("POST", "/api/people"),
+    ("GET", "/api/backup"),
+    ("POST", "/api/resume"),
+    ("POST", "/api/region"),
+)
+READS = ("apps", "nodes", "events", "tokens", "status", "me", "resume", "region")
 
 
 @pytest.fixture
@@ -122,8 +129,7 @@ async def test_a_repeat_does_it_once(desk: Desk) -> None:
     )
     async with desk.hub.store.write() as tx:
         await tx.as_owner(Owner.API).change(s.idempotency, {"at_ms": 0})
-    assert IDEMPOTENCY_MS
-    assert await desk.hub.maintenance.prune() == 1
+    await desk.hub.maintenance.prune()
     assert len({(await desk.post("/api/tokens", {}, key="once")).json()["id"], first[0].json()["id"]}) == 2
 
 
@@ -209,3 +215,134 @@ async def test_a_restart_keeps_everything(tmp_path: Path) -> None:
         assert (await desk.client.get("/api/apps/web")).json()["revision"] == 1
         assert (await desk.client.get("/api/status")).json()["term"] == 2
         assert text
+
+
+async def test_the_regions_settings_are_an_operators_word(desk: Desk) -> None:
+    hub = desk.hub
+    assert (await desk.client.get("/api/region")).json() == {"storm_hold_ms": None, "keep_events": 100_000}
+    asked = {"storm_hold_ms": 600_000, "keep_events": 5_000, "reason": "a bad link"}
+    for _ in range(2):
+        assert (await desk.post("/api/region", asked)).json() == {
+            "storm_hold_ms": 600_000,
+            "keep_events": 5_000,
+        }
+    async with hub.store.read() as view:
+        mesh = await rows.mesh(view)
+        kept = await history(view, "region", "north")
+    assert mesh is not None
+    assert (mesh.storm_hold_ms, mesh.keep_events) == (600_000, 5_000)
+    assert [(one.number, one.changer, one.reason) for one in kept] == [(1, "admin", "a bad link")]
+    said = (await desk.client.get("/api/events")).json()[-1]
+    assert (said["code"], said["changer"]) == ("region-set", "admin")
+    assert (
+        said["text"] == "admin set that the storm brake holds for 600 s and 5000 events are kept: a bad link"
+    )
+    wrong = await desk.post("/api/region", {"storm_hold_ms": -5, "keep_events": 3})
+    assert (wrong.status_code, len(wrong.json()["faults"])) == (400, 2)
+
+
+async def test_a_hub_without_nats_forgets_a_node(desk: Desk) -> None:
+    machine = Machine(desk)
+    assert (await machine.join(desk.client, await token_of(desk))).status_code == 200
+    answer = await desk.post("/api/nodes/box/forget", {"confirm": True})
+    assert answer.status_code == 200, answer.text
+    assert not await desk.hub.rotate(limit=1), "nobody could be told of another key"
+
+
+async def test_a_full_disk_is_not_called_a_fault_of_the_hub(desk: Desk) -> None:
+    async with desk.hub.store.write() as tx:
+        await tx.one(text("PRAGMA max_page_count = 1"))  # no more than it has
+    big = {**WEB, "files": {f"f{number}": "x" * 9_000 for number in range(6)}}
+    answer = await desk.post("/api/apply", {"apps": [big]})
+    assert answer.status_code == 507, answer.text
+    file = desk.hub.store.path
+    assert answer.json()["error"] == (
+        f"cannot write {file}: database or disk is full (nothing was changed: look at the hub's disk)"
+    )
+    assert (await desk.client.get("/api/apps")).json() == []
+    async with desk.hub.store.write() as tx:
+        await tx.one(text("PRAGMA max_page_count = 1000000"))
+    assert (await desk.post("/api/apply", {"apps": [big]})).status_code == 200
+
+
+async def test_a_rollback_says_what_it_went_back_to(desk: Desk) -> None:
+    await desk.post("/api/apply", {"apps": [WEB], "reason": "new"})
+    await desk.post("/api/apply", {"apps": [{**WEB, "env": {"A": "1"}}]})
+    done = (await desk.post("/api/apps/web/rollback", {})).json()
+    assert done["notes"][0] == "web is as in revision 1, by admin: new"
+    missing = await desk.post("/api/apps/web/rollback", {"revision": 99})
+    assert (missing.status_code, missing.json()["error"]) == (
+        404,
+        "cannot find revision 99 of web: there is none",
+    )
+
+
+async def test_labels_that_a_node_has_by_itself_are_nobodys_to_give(desk: Desk) -> None:
+    machine = Machine(desk)
+    await machine.join(desk.client, await token_of(desk))
+    for labels in ({"region": "south"}, {"arch": "x"}, {"node": "y"}, {"a b": "c"}, {"a": ""}, {"a": "b c"}):
+        assert (await desk.post("/api/nodes/box/labels", {"set": labels})).status_code == 400, labels
+        assert (await desk.post("/api/tokens", {"labels": labels})).status_code == 400, labels
+    assert (await desk.post("/api/nodes/box/labels", {"unset": ["arch"]})).status_code == 400
+    assert (await desk.client.get("/api/nodes/box")).json()["region"] == "north"
+    near = {**WEB, "place": {"labels": {"region": ["north"]}}}
+    far = {**WEB, "place": {"labels": {"region": ["south"]}}}
+    found = [(await desk.post("/api/plan", {"apps": [app]})).json()["notes"] for app in (near, far)]
+    assert found == [
+        ["web-1 has no place: 1 not heard from in the last 30 s"],
+        ["web-1 has no place: 1 label region=south"],
+    ]
+
+
+async def test_a_word_that_changes_nothing_is_no_revision(desk: Desk) -> None:
+    await Machine(desk).join(desk.client, await token_of(desk))
+    first = (await desk.post("/api/nodes/box/labels", {"set": {"a": "b", "c": "d"}})).json()["revision"]
+    for path, body in (
+        ("labels", {"set": {"a": "b"}, "unset": ["none"]}),
+        ("undrain", {}),
+    ):
+        assert (await desk.post(f"/api/nodes/box/{path}", body)).json()["revision"] == first, path
+    for word in ("drain", "dead"):
+        said = (await desk.post(f"/api/nodes/box/{word}", {})).json()["revision"]
+        assert (await desk.post(f"/api/nodes/box/{word}", {})).json()["revision"] == said, word
+    await desk.post("/api/nodes/box/labels", {"set": {"a": "x"}, "unset": ["c"], "reason": "moved"})
+    last = (await desk.client.get("/api/events", params={"limit": 1})).json()
+    assert last[0]["text"] == "box was labelled a=x without c by admin: moved"
+
+
+@pytest.mark.parametrize("pattern", ["", "[", "UPPER-*", "a b", "x" * 101])
+async def test_a_pattern_that_no_name_fits_is_refused(desk: Desk, pattern: str) -> None:
+    answer = await desk.post("/api/tokens", {"name_pattern": pattern})
+    assert answer.status_code == 400
+    assert "such as pump-*" in answer.json()["faults"][0]
+    assert (await desk.post("/api/tokens", {"name_pattern": "pump-[1-3]?-*"})).status_code == 201
+
+
+async def test_logs_of_a_copy_that_is_not_there(desk: Desk) -> None:
+    await desk.post("/api/apply", {"apps": [WEB]})
+    none = await desk.client.get("/api/apps/web/logs")
+    assert (none.status_code, none.json()["error"]) == (404, "cannot read logs of web: it has no copy")
+    ghost = await desk.client.get("/api/apps/web/logs", params={"node": "ghost"})
+    assert (ghost.status_code, ghost.json()["error"]) == (404, "cannot find node 'ghost': there is none")
+
+
+async def test_faults_of_apps_name_their_place_once(desk: Desk) -> None:
+    answer = await desk.post("/api/plan", {"apps": [{**WEB, "stop_timeout_ms": -1}]})
+    (fault,) = answer.json()["faults"]
+    assert fault.startswith("app.web.stop_timeout: found")
+
+
+async def test_a_stream_ends_when_the_hub_stops(desk: Desk) -> None:
+    """Else each of them would hold up the stop, and be cut off in the middle."""
+    await desk.post("/api/apply", {"apps": [WEB]})
+    async with (
+        desk.client.stream("GET", "/api/apps/web/logs", params={"follow": True}) as logs,
+        desk.client.stream("GET", "/api/events/stream", params={"after": 0}) as events,
+    ):
+        lines, told = logs.aiter_lines(), events.aiter_lines()
+        assert await anext(lines) == ""
+        assert await anext(told)
+        desk.hub.end_streams()
+        async with asyncio.timeout(5):
+            assert [line async for line in lines] == []
+            assert [line async for line in told]

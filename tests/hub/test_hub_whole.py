@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
+
+from skerry_hub.hub import Settings
+from skerry_hub.identity import IdentityError, read
 from skerry_hub.nats import link
+from skerry_hub.service import Service
 from skerry_protocol import signing, subjects
 from skerry_protocol.codec import decode
 from skerry_protocol.messages import Assignment
 
-from .hubs import Desk, Machine, serving, token_of
+from .hubs import Desk, Machine, made, serving, token_of
 
 APP = {"name": "web", "run": ["/bin/sleep", "9"], "availability": "best-effort", "replicas": 1}
 
@@ -77,3 +83,30 @@ async def test_an_apply_reaches_the_node(tmp_path: Path) -> None:
         again = await machine.join(desk.client, await token_of(desk))
         assert (again.status_code, again.json()["then"]) == (410, "join with a new key")
         await bus.close()
+
+
+async def test_a_port_that_is_taken_is_named_where_people_look(tmp_path: Path) -> None:
+    """Seconds: nats-server is tried."""
+    token = await made(tmp_path / "hub")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        service = await Service.open(read(tmp_path / "hub"), Settings("127.0.0.1", 0, nats_port=port))
+        try:
+            await service.start()
+            desk = Desk(service, token)
+
+            async def said() -> bool:
+                loud = (await desk.client.get("/api/status")).json()["loud"]
+                return any("NO NODES HEARD" in text and "address already in use" in text for text in loud)
+
+            async with desk.client:
+                await until(said)
+        finally:
+            await service.stop()
+
+
+async def test_damaged_nats_keys_are_one_line(tmp_path: Path) -> None:
+    await made(tmp_path / "hub")
+    (tmp_path / "hub" / "nats.keys").write_bytes(b"x")
+    with pytest.raises(IdentityError, match=r"cannot read .*nats.keys: .* \(put back a copy of the folder\)"):
+        await Service.open(read(tmp_path / "hub"), Settings("127.0.0.1", 0, nats="none"))

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from skerry_hub.intake import Intake
 from skerry_hub.journal import events
@@ -91,3 +92,15 @@ async def test_a_beat_without_news_writes_nothing(store: Store) -> None:
     assert not await intake.heard(NODE, beat)
     assert commits == []
     assert (await Intake.open(store)).facts == intake.facts
+
+
+async def test_that_a_copy_was_stopped_as_it_should_is_no_failed_step(store: Store) -> None:
+    intake = await Intake.open(store)
+    placed = Placement(COPY, AppName("web"), 1, NODE, "asked")
+    async with store.write() as tx:
+        await rows.end_placement(tx.as_owner(Owner.SCHEDULE), placed, 100, "scaled down")
+    stopped = structs.replace(step(StepState.FAILED, 1, 1), since_ms=120, reason="it was stopped")
+    crashed = structs.replace(step(StepState.FAILED, 1, 2), since_ms=80, reason="exit status 1")
+    await intake.report(NODE, batch(Entry(1, step=stopped), Entry(2, step=crashed)))
+    async with store.read() as view:
+        assert [row.text for row in await events(view)] == [f"{COPY}: started failed: exit status 1"]

@@ -59,18 +59,29 @@ def test_run_is_the_command_itself(lab: Lab) -> None:
 
 
 def test_errors_are_one_line(lab: Lab) -> None:
+    name = lab.paths.name
     for argv, said in (
-        (["up"], f"cannot start the lab '{lab.paths.name}': it is up ('skerry lab down' ends it)"),
+        (["up"], f"cannot start the lab '{name}': it is up ('skerry lab --name {name} down' ends it)"),
         (["boot", "n9"], "cannot find a node 'n9': this lab has n1, n2"),
         (["boot", "n1"], "cannot boot n1: it is running"),
         (["resume", "n1"], "cannot resume n1: it is running, not paused"),
         (["hub", "start"], "cannot start the hub: it is running"),
     ):
-        done = skerry_lab(*argv, name=lab.paths.name)
+        done = skerry_lab(*argv, name=name)
         assert (done.returncode, done.stdout, done.stderr) == (1, "", f"Error: {said}\n")
 
 
+def test_who_is_not_root_is_told_so(lab: Lab) -> None:
+    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", sys.executable]
+    for words in (["status"], ["down"], ["cut", "n1"]):
+        argv = [*nobody, "-m", "skerry_hub.lab", "--name", lab.paths.name, *words]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")
+        said = "Error: cannot reach the labs of this machine: that takes root's rights\n"
+        assert (done.returncode, done.stderr) == (1, said)
+
+
 def test_without_a_lab_the_error_says_how_to_get_one() -> None:
-    done = skerry_lab("status", name=f"none-{os.getpid()}")
-    assert done.returncode == 1
-    assert done.stderr.endswith("is not up (start it with 'skerry lab up')\n")
+    name = f"none-{os.getpid()}"
+    done = skerry_lab("status", name=name)
+    then = f"it is not up (start it with 'skerry lab --name {name} up')"
+    assert (done.returncode, done.stderr) == (1, f"Error: cannot reach the lab '{name}': {then}\n")

@@ -184,6 +184,20 @@ def test_a_tied_lab_ends_with_the_process_that_put_it_up(bare_lab: Lab) -> None:
     before.same_again(spaces)
 
 
+def test_no_command_outlives_an_up_that_is_killed() -> None:
+    """It could make a folder of a lab that is gone already."""
+    script = (
+        "from skerry_hub.lab import mesh\n"
+        "mesh._run(['sh', '-c', 'echo $$ > /proc/$PPID/fd/1; exec sleep 60'])\n"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", script], stdout=pipe, text=True) as owner:
+        assert owner.stdout
+        left = os.pidfd_open(int(owner.stdout.readline()))
+        owner.kill()
+        gone(left)
+
+
 def test_labs_are_up_side_by_side(bare_lab: Lab) -> None:
     with Lab(f"second-{os.getpid()}") as second:
         bare_lab.up(1, hub=False, tied=True)

@@ -118,6 +118,10 @@ def test_a_paused_node_does_nothing(lab: Lab) -> None:
     grows(dots)
     lab.pause("n1")
     assert lab.node("n1").state == "paused"
+    with pytest.raises(
+        LabError, match=r"cannot reach systemd in n1: it is paused \('skerry lab resume n1'\)"
+    ):
+        lab.reboot("n1")
     size = dots.stat().st_size
     time.sleep(0.1)
     assert dots.stat().st_size == size

@@ -38,6 +38,14 @@ def test_up_makes_a_mesh_whose_nodes_have_joined() -> None:
         skerry("lab", "--name", "meshup", "down")
 
 
+def test_the_demo_leaves_a_lab_alone_that_is_up(bare_lab: Lab) -> None:
+    bare_lab.up(1, hub=False, tied=True)
+    done = skerry("lab", "--name", bare_lab.paths.name, "demo", "--no-keep")
+    assert done.returncode == 1
+    assert "it is up" in done.stderr
+    assert bare_lab.node("n1").state == "running"
+
+
 def test_every_check_of_the_demo_holds() -> None:
     """It waits for two losses of 20 s: more than a minute."""
     done = skerry("lab", "--name", "demotest", "demo", "--no-keep")

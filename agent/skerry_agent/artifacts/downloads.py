@@ -51,6 +51,10 @@ class Downloads:
         self._few = asyncio.Semaphore(AT_ONCE)
         self._hurry = asyncio.Event()
 
+    def renewed(self, identity: Identity) -> None:
+        """The node learned other addresses of its hubs, or another key."""
+        self._identity = identity
+
     def want(self, artifacts: Iterable[Artifact]) -> None:
         """Exactly these are wanted from now on."""
         wanted = {artifact.sha256: artifact for artifact in artifacts}

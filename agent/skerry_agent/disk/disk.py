@@ -8,14 +8,15 @@ for what the units were switched to, switched the same way. Every reader is tota
     identity/                                           keys, by join alone
     generations/<serial>-<epoch>-<generation>/envelope  an assignment's signed bytes, as received
     accepted, applied                                   each with a twin
-    delegation, overrides, revisions, ...               sealed records, each with a twin
+    delegation, overrides, revisions, owner, ...        sealed records, each with a twin
+    former/<node>/                                      what this machine held as another node, see `former`
     artifacts/<sha256>/, outbox/, instances/
 """
 
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -29,7 +30,7 @@ from skerry_protocol.signing import Envelope, digest
 
 from ..switch.target import State
 from . import sealed
-from .files import REAL, DiskError, Files, make_folder, remove_folder, sweep, write_atomic
+from .files import REAL, DiskError, Files, explained, make_folder, remove_folder, sweep, write_atomic
 from .sealed import Damaged
 
 __all__ = ["STATE", "Damaged", "DiskError", "Kept", "StateDir", "write_atomic"]
@@ -116,6 +117,15 @@ class StateDir:
         found = self._twice(ACCEPTED)
         return _opened(issued, raw, found.lame if isinstance(found, sealed.Twice) else "")
 
+    def last_kept(self) -> Issued | None:
+        """The newest assignment whose bytes are whole, whether or not it is the accepted one."""
+        for version in sorted(self._generations(), reverse=True):
+            raw = sealed.read(self._folder(version) / "envelope")
+            opened = _opened(None, raw, "") if isinstance(raw, bytes) else None
+            if isinstance(opened, Kept):
+                return opened.issued
+        return None
+
     def apply(self, state: State) -> None:
         """Note what the units were switched to."""
         self.save(APPLIED, state)
@@ -134,6 +144,28 @@ class StateDir:
         """The record; None where there never was one."""
         found = self._twice(name)
         return sealed.message(kind, found.data, name) if isinstance(found, sealed.Twice) else found
+
+    def whole(self, *names: str) -> None:
+        """Where one of a record's two copies is gone or damaged, both are written anew. Raises DiskError."""
+        for name in names:
+            found = self._twice(name)
+            if isinstance(found, sealed.Twice) and found.lame:
+                sealed.write_twice(self.root / name, found.data, self._files)
+
+    def move(self, names: Sequence[str], folder: str) -> None:
+        """Put what is there of these into `folder`, in this order, and make the folders anew. Raises DiskError."""
+        make_folder(self.root / folder, 0o700, self._files)
+        for name in names:
+            new = self.root / folder / name.replace("/", "-")
+            if not (self.root / name).exists():
+                continue
+            remove_folder(new, self._files)
+            try:
+                self._files.rename(self.root / name, new)
+                self._files.sync((self.root / name).parent)
+            except OSError as error:
+                raise explained(f"cannot set {self.root / name} aside", error) from error
+        self.prepare()
 
     # Collecting
 

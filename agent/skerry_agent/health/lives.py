@@ -85,7 +85,8 @@ class Lives:
         rules = health.rules_for(running.entry.app, has_previous, changed)
         watch = Watch(running, health.began(rules, now_ms(), changed))
         self._watched[running.instance.id] = self._by_unit[running.rendered.starts] = watch
-        self._on_state(running, watch.life)
+        if changed:
+            self._on_state(running, watch.life)
         watch.look.set()
         watch.task = asyncio.create_task(self._live(watch))
 
@@ -167,6 +168,8 @@ class Lives:
             # The end of a lease is no fault of the copy: it is up again with the next one.
             reason = "it was stopped" if watch.running.rendered.lease is None else ""
             await self._take(watch, health.unit_down(watch.life, now_ms(), exited=False, reason=reason))
+        elif before.count is None:
+            self._on_state(watch.running, watch.life)
 
     async def _came_up(self, watch: Watch, unit: UnitState) -> None:
         now = now_ms()

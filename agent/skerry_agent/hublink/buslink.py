@@ -22,11 +22,19 @@ from nats.aio.client import Client
 from skerry_protocol import subjects
 from skerry_protocol.ids import NodeId
 
+from . import pinned
+
 log = logging.getLogger(__name__)
 
 CONNECT_WITHIN_S = 15.0
 CLOSE_WITHIN_S = 1.0  # a connection whose handshake failed never says that it is closed
-REFUSALS = ("authorization violation", "authentication revoked", "authentication expired")
+# The last is a hub whose key is another one now: a renewal brings the root's word for it, or finds that it is no hub.
+REFUSALS = (
+    "authorization violation",
+    "authentication revoked",
+    "authentication expired",
+    pinned.NOT_DELEGATED,
+)
 KEPT = 5
 NONCE = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
@@ -40,7 +48,7 @@ class NotConnected(BusError):
 
 
 class LoginRefused(BusError):
-    """NATS is there, and does not take these credentials."""
+    """NATS is there, and does not take these credentials, or shows a key that this node does not know."""
 
 
 @dataclass(frozen=True)

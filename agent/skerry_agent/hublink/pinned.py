@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 
 from skerry_protocol.signing import BadSignature, tls_key_of
 
+NOT_DELEGATED = "it shows a key that the mesh's root did not delegate to"
 Judge = Callable[[bytes], None]
 
 
@@ -46,8 +47,6 @@ def only(keys: Callable[[], Collection[bytes]]) -> Judge:
         except BadSignature as error:
             raise ssl.SSLCertVerificationError(str(error)) from error
         if key not in keys():
-            raise ssl.SSLCertVerificationError(
-                "it shows a key that the mesh's root did not delegate to (another machine answers there)"
-            )
+            raise ssl.SSLCertVerificationError(f"{NOT_DELEGATED} (another machine answers there)")
 
     return judge

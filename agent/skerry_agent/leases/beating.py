@@ -81,7 +81,9 @@ class Beating:
         self._now = asyncio.Event()
         self.heard_ms: int | None = None
         self.trouble: str | None = None
+        self._at_us = 0
         self._one = asyncio.Lock()
+        self._looking: asyncio.Task[None] | None = None
         self.state = structs.replace(grants.booted(stored(run), boot_id()), reply=0, sent={})
 
     def _keep(self, state: Grants) -> None:
@@ -132,9 +134,13 @@ class Beating:
 
     def unit_changed(self, name: str, active: str) -> None:
         """A unit's state: the end of a lease target is the end of its lease."""
-        match = LEASE_TARGET.fullmatch(name)
-        if match is not None and active == "inactive":
-            self._keep(grants.lease_ended(self.state, int(match[1])))  # the next turn asks for it anew
+        if LEASE_TARGET.fullmatch(name) is not None and active == "inactive":
+            self._looking = asyncio.create_task(self._look_again())
+
+    async def _look_again(self) -> None:
+        """A target that is just being opened was inactive a moment ago, so what it was then says nothing."""
+        async with self._one:
+            await self.look()  # the next turn asks anew for what has ended
 
     async def run(self) -> None:
         """Beats until cancelled. Without a connection it waits for one."""
@@ -157,10 +163,11 @@ class Beating:
 
     async def _beat(self, stopped: bool) -> bool:
         await self.look()
-        state, number = grants.beat_sent(self.state, self.boottime_ms())
+        at_us = self._at_us = max(self._systemd.boottime_us(), self._at_us + 1)
+        state, number = grants.beat_sent(self.state, at_us // 1000)
         self._keep(state)
         try:
-            reply = await self._bus.beat(self._message(stopped))
+            reply = await self._bus.beat(self._message(stopped, at_us))
         except BusError as error:
             self.trouble = str(error)
             return False
@@ -171,7 +178,7 @@ class Beating:
         await self._on_reply(reply)
         return True
 
-    def _message(self, stopped: bool) -> Beat:
+    def _message(self, stopped: bool, at_us: int) -> Beat:
         node = self._node
         return Beat(
             boot=self.state.boot,
@@ -186,6 +193,7 @@ class Beating:
             features=FEATURES,
             agent=self._version,
             term=self.state.term,
+            at_us=at_us,
         )
 
     async def _do(self, actions: tuple[grants.Action, ...]) -> None:

@@ -15,7 +15,8 @@ from skerry_protocol.messages import Entry, Event, ReportBatch, Step, StepName
 
 EVENTS_MAX = 2_000
 BATCH_MAX = 200
-TEXT_MAX = 2_000  # characters of one text, so that a batch stays far below NATS's 1 MiB
+BATCH_BYTES = 400_000  # of all texts in one batch, which has to stay far below NATS's 1 MiB
+TEXT_MAX = 2_000  # characters of one text
 
 Key = tuple[InstanceId, StepName]
 
@@ -67,7 +68,8 @@ def next_batch(box: Outbox, now_ms: int) -> tuple[Outbox, ReportBatch | None]:
         return box, ReportBatch(box.id, box.sent)
     if box.dropped:
         box = _told_of_loss(box, now_ms)
-    steps, events = box.steps[:BATCH_MAX], box.events[: max(0, BATCH_MAX - len(box.steps))]
+    fitting = _fitting([step.reason for step in box.steps] + [event.text for event in box.events])
+    steps, events = box.steps[:fitting], box.events[: max(0, fitting - len(box.steps))]
     if not steps and not events:
         return box, None
     contents = [*({"step": step} for step in steps), *({"event": event} for event in events)]
@@ -80,6 +82,16 @@ def next_batch(box: Outbox, now_ms: int) -> tuple[Outbox, ReportBatch | None]:
         events=box.events[len(events) :],
     )
     return box, ReportBatch(box.id, entries)
+
+
+def _fitting(texts: list[str]) -> int:
+    """How many of these, from the first, go into one batch: at least one."""
+    size = 0
+    for count, text in enumerate(texts[:BATCH_MAX]):
+        size += len(text.encode(errors="replace"))
+        if size > BATCH_BYTES:
+            return max(1, count)
+    return min(len(texts), BATCH_MAX)
 
 
 def acknowledged(box: Outbox, batch: ReportBatch) -> Outbox:

@@ -67,9 +67,9 @@ class EnableUnit(Struct, frozen=True, tag=True):
 
 
 class DisableUnit(Struct, frozen=True, tag=True):
-    """Remove the link `<target>.wants/<unit>`."""
+    """Remove the link `<target>.wants/<unit>`. `instance` is None for a unit that no record of this node names."""
 
-    instance: InstanceId
+    instance: InstanceId | None
     unit: str
     target: str
 
@@ -79,22 +79,22 @@ class Reload(Struct, frozen=True, tag=True):
 
 
 class StartUnit(Struct, frozen=True, tag=True):
-    """Start and wait for the job. With `leased`, systemd's refusal because the lease is over is no failure.
+    """Start and wait for the job. With `lease`, its target, systemd's refusal because that is over is no failure.
 
     A process that does not come up is no failure of the plan either: the unit was switched, health judges it.
     """
 
     instance: InstanceId
     unit: str
-    leased: bool = False
+    lease: str | None = None
 
 
 class RestartUnit(Struct, frozen=True, tag=True):
-    """Restart (start, where it does not run) and wait for the job. `leased` and failures as in StartUnit."""
+    """Restart (start, where it does not run) and wait for the job. `lease` and failures as in StartUnit."""
 
     instance: InstanceId
     unit: str
-    leased: bool = False
+    lease: str | None = None
 
 
 class StopUnit(Struct, frozen=True, tag=True):

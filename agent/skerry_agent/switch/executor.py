@@ -120,9 +120,9 @@ class Executor:
             case do.Reload():
                 return self._systemd.reload(RELOAD_SECONDS)
             case do.StartUnit():
-                return _leased(action.leased, self._systemd.start(action.unit, seconds))
+                return self._leased(action.lease, self._systemd.start(action.unit, seconds))
             case do.RestartUnit():
-                return _leased(action.leased, self._systemd.restart(action.unit, seconds))
+                return self._leased(action.lease, self._systemd.restart(action.unit, seconds))
             case do.StopUnit():
                 return self._systemd.stop(action.unit, seconds)
             case do.CheckStop():
@@ -130,6 +130,16 @@ class Executor:
             case do.SetProperties():
                 return self._systemd.set_properties(action.unit, action.properties, runtime=True)
         return None
+
+    async def _leased(self, lease: str | None, job: Awaitable[Outcome]) -> Outcome:
+        """A fenced unit that systemd refuses because its lease is over starts with the next lease: no failure."""
+        outcome = await job
+        refused = outcome.result in {JobResult.DEPENDENCY, JobResult.REFUSED, JobResult.INVALID}
+        if lease is None or not refused:
+            return outcome
+        shown = await self._systemd.show([lease])
+        is_open = not isinstance(shown, Outcome) and shown[0].up
+        return outcome if is_open else Outcome(outcome.unit, JobResult.DONE)
 
     async def _check_stop(self, action: do.CheckStop) -> Outcome:
         rules = await self._systemd.stop_rules(action.unit)
@@ -167,13 +177,6 @@ class Executor:
                 self._settled(action)
             case do.Begin() | do.Finish():
                 self._settled(action)
-
-
-async def _leased(leased: bool, job: Awaitable[Outcome]) -> Outcome:
-    """A fenced unit that systemd refuses because its lease is over starts with the next lease: no failure."""
-    outcome = await job
-    over = outcome.result in {JobResult.DEPENDENCY, JobResult.REFUSED, JobResult.INVALID}
-    return Outcome(outcome.unit, JobResult.DONE) if leased and over else outcome
 
 
 def _why(action: do.Action, outcome: Outcome) -> str:

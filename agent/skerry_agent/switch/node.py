@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from skerry_protocol.ids import AppName, InstanceId
 from skerry_protocol.messages import AppRevision, Assignment, Instance, Issued, Override
+from skerry_protocol.signing import Delegation
 
 from ..assignments.accept import Alarm, Decision, Held, Refuse, Repeat, Take, decide
 from ..assignments.records import (
@@ -28,18 +29,20 @@ from ..assignments.records import (
     Words,
     damaged,
 )
-from ..disk.disk import APPLIED, Damaged, Kept, StateDir
+from ..disk.disk import ACCEPTED, APPLIED, Damaged, DiskError, Kept, StateDir
 from ..disk.files import REAL, Files
+from ..disk.former import former_owner, own, set_aside
 from ..joining.identity import Identity
 from ..systemd import Outcome, Systemd
 from ..units import policy as policies
-from ..units.render import NodeFacts, Paths
+from ..units.render import NodeFacts, Paths, Rendered
 from ..units.unitfiles import CONTROL, UnitFiles
 from . import overrides as words
 from .actions import Begin, Settle
 from .executor import Executor, Failure, Recorded, observe
 from .overrides import NotPossible
-from .plan import Observed, Plan, plan, restore
+from .plan import Observed, Plan, plan
+from .strangers import by_hand, strangers
 from .target import State, Target, begin, build, finish, keep, settle
 
 T = TypeVar("T", bound=Struct)
@@ -100,6 +103,7 @@ class Node:
         """Read what the disk holds. What is damaged becomes a condition, never an error."""
         if not read_only:
             self.disk.prepare()
+            self._make_own()
         applied = self.disk.applied()
         if isinstance(applied, State):
             self.applied = applied
@@ -114,12 +118,28 @@ class Node:
         if self.assignment is not None:  # a crash may have come between an assignment and the end of a word
             self.overrides = words.still_hold(self.overrides, self.assignment)
 
+    def _make_own(self) -> None:
+        """Of another node's state nothing is taken over, or else DiskError. What is to be there twice is so again."""
+        was = former_owner(self.disk, self.identity.node)
+        if was is not None or not isinstance(self.disk.applied(), State):
+            # Nobody knows whose those are, and a lease must start none of them before a plan has looked at them.
+            self._files.end_fenced_links()
+        if was is not None:
+            set_aside(self.disk, was, self.identity.region)
+        try:
+            own(self.disk, self.identity.node)
+            self.disk.whole(ACCEPTED, APPLIED, OVERRIDES_RECORD, REVISIONS_RECORD, SEEN_RECORD)
+        except DiskError as error:  # no reason not to start
+            self.writing("switch", str(error))
+
     def _read_accepted(self) -> None:
         """Where its bytes are damaged its name still says what is too old to be taken."""
         kept, pair = self.disk.accepted(), self.disk.accepted_pair()
         if isinstance(kept, Damaged):
             self.conditions["damaged"] = kept.text
-        known = [one for one in (pair, self.applied.issued) if isinstance(one, Issued)]
+        # Without its name, what was kept of assignments says it: each was judged before it was kept.
+        last = self.disk.last_kept() if isinstance(pair, Damaged) else None
+        known = [one for one in (pair, last, self.applied.issued) if isinstance(one, Issued)]
         self.accepted = max(known, key=lambda one: one.version, default=None)
         if isinstance(kept, Kept) and kept.issued == self.accepted:
             self.assignment = kept.assignment
@@ -141,9 +161,12 @@ class Node:
             self._trouble.pop(what, None)
         else:
             self._trouble[what] = trouble
-        self.conditions.pop("disk", None)
-        if self._trouble:
-            self.conditions["disk"] = "; ".join(dict.fromkeys(self._trouble.values()))
+        self._condition("disk", "; ".join(dict.fromkeys(self._trouble.values())))
+
+    def _condition(self, code: str, text: str) -> None:
+        self.conditions.pop(code, None)
+        if text:
+            self.conditions[code] = text
 
     # An assignment is offered
 
@@ -201,6 +224,12 @@ class Node:
             self.assignment, self.refusal = kept.assignment, None
             self.conditions.pop("damaged", None)
 
+    @property
+    def delegation(self) -> Delegation | None:
+        """The newest one that came with an assignment, for this node's region."""
+        word = self._seen.delegation
+        return word if word is not None and word.region == self.identity.region else None
+
     def assigned(self, name: InstanceId) -> Instance | None:
         """The instance as it is assigned now."""
         every = self.assignment.instances if self.assignment else ()
@@ -208,16 +237,17 @@ class Node:
 
     def fenced_units(self) -> frozenset[str]:
         """Every service that may live here under a lease."""
-        applied = self.applied
-        every = [one.rendered for name in applied.names() for one in applied.of(name)]
-        return frozenset(one.service for one in every if one.lease is not None)
+        return frozenset(one.service for one in self._rendered() if one.lease is not None)
+
+    def _rendered(self) -> list[Rendered]:
+        """Everything of which something may be on disk or running."""
+        return [one.rendered for name in self.applied.names() for one in self.applied.of(name)]
 
     def stop_limits(self, length_ms: int) -> dict[str, int]:
         """Each service that a lease of this length would start, and how long (ms) it may take to stop."""
-        every = [one.rendered for name in self.applied.names() for one in self.applied.of(name)]
         return {
             one.service: one.lease.stop_ms
-            for one in every
+            for one in self._rendered()
             if one.lease and one.lease.length_ms == length_ms
             if (self.places.units / f"{one.wanted_by}.wants" / one.starts).is_symlink()
         }
@@ -237,6 +267,8 @@ class Node:
         """Take back this node's word on `app`, or on all. Returns what was taken back."""
         left = words.clear(self.overrides, app)
         gone = tuple(one for one in self.overrides if one not in left)
+        if damaged(OVERRIDES_RECORD) in self.conditions:
+            self._save(OVERRIDES_RECORD, Words(left))
         self._put_overrides(left)
         return gone
 
@@ -295,17 +327,12 @@ class Node:
         if not isinstance(observed, Observed):
             return observed
         made = plan(self.applied, target, observed, self.artifacts())
+        touched = {action.instance for action in made.actions if isinstance(action, Begin)}
+        self._condition("unit-files", by_hand(self.applied, observed.files, touched))
         self._target, self._changed = target, set()
         failures = await self._executor.run(made.actions, self._longest_stop_s())
         self.writing("switch", next((one.reason for one in failures if one.disk), None))
         return Switched(made, target, tuple(failures), frozenset(self._changed))
-
-    async def restore(self) -> list[Failure] | Outcome:
-        """Put back files of the applied state that are missing or differ. Stops nothing."""
-        observed = await observe(self.systemd, self._files, self.applied.instances.values())
-        if not isinstance(observed, Observed):
-            return observed
-        return await self._executor.run(restore(self.applied, observed), 0)
 
     def _longest_stop_s(self) -> float:
         return max((one.rendered.stop_ms / 1000 for one in self.applied.instances.values()), default=0.0)
@@ -347,8 +374,21 @@ class Node:
         trial = {name: number for name, number in self._trial.items() if name != instance}
         self._put_revisions(Revisions(self.kept, trial))
 
+    def left_over(self) -> tuple[str, ...]:
+        """Units that no record of this node names. None where the records are damaged: they may be ours."""
+        if damaged(APPLIED) in self.conditions:
+            return ()
+        known = {unit for one in self._rendered() for unit in one.units}
+        return strangers(self._files.seen().files, known)
+
+    def discard(self, unit: str) -> None:
+        """Remove the file and the links of a unit that is left over. Raises DiskError."""
+        self._files.remove_everywhere(unit)
+
     def collect(self) -> list[str]:
-        """Remove what nothing needs any more; a rollback needs no download."""
+        """Remove what nothing needs any more; a rollback needs no download. What is left over may need anything."""
+        if self.left_over():
+            return []
         entries = [entry for one in self.kept.values() for entry in one]
         shas = frozenset(item.sha256 for entry in entries for item in entry.app.artifacts.values())
         return self.disk.collect(shas, self.applied.names())

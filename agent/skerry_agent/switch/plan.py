@@ -36,7 +36,8 @@ from .actions import (
     WriteTree,
     WriteUnit,
 )
-from .target import Running, State, Target
+from .strangers import fenced_end
+from .target import Running, State, Target, same_place, same_process
 
 
 class Observed(Struct, frozen=True):
@@ -145,9 +146,24 @@ class _Planner:
         relink: list[Action] = [Reload()] if self._needs_relink(checks) else []
         switches = [action for one in self.go for action in self._switch(one)]
         ends = [*self._unfit(), *self._unused_leases(), *self._finish()]
-        actions = (*begins, *removals, *writes, *reload, *checks, *relink, *switches, *ends)
+        actions = (
+            *begins,
+            *self._strangers(),
+            *removals,
+            *writes,
+            *reload,
+            *checks,
+            *relink,
+            *switches,
+            *ends,
+        )
         fetches = tuple(self.fetches[key] for key in sorted(self.fetches))
         return Plan(actions, tuple(self.waiting), fetches)
+
+    def _strangers(self) -> list[Action]:
+        every = [one.rendered for one in self.go] + self._renderings(sorted(self.applied.names()))
+        known = {unit for one in every for unit in one.units}
+        return fenced_end(self.seen.files, self.seen.links, self.seen.active, known)
 
     # Who goes ahead, who goes, who keeps what it has.
 
@@ -230,7 +246,8 @@ class _Planner:
         return found
 
     def _write_shared(self) -> list[Action]:
-        lengths = sorted({one.rendered.lease.length_ms for one in self.go if one.rendered.lease})
+        needed = [*(one.rendered for one in self.go), *self._renderings(self.kept)]
+        lengths = sorted({one.lease.length_ms for one in needed if one.lease})
         return [action for length in lengths for action in self._texts(None, shared(length))]
 
     def _write(self, one: Running) -> list[Action]:
@@ -244,7 +261,31 @@ class _Planner:
                 found += self._unlink(name, other) + self._stops(name, other)
                 found += self._drops(name, sorted(set(other.units) - set(new.units)))
         found += _tree(one, self.seen) + self._texts(name, new.units)
-        return found + (self._leftovers(name) if old is None else self._live(name, old, new))
+        if old is not None:
+            return found + self._live(name, old, new)
+        return found + (self._live_again(one) if self._alike(one) else self._leftovers(name))
+
+    def _alike(self, one: Running) -> bool:
+        """Whether a switch that broke off left no doubt: a process of this instance is what `one` would start."""
+        others = self.applied.of(one.instance.id)
+        return bool(others) and all(same_place(it, one) and same_process(it, one) for it in others)
+
+    def _settled_alike(self, one: Running) -> bool:
+        old = self.applied.instances.get(one.instance.id)
+        return old is not None and same_process(old, one)
+
+    def _live_again(self, one: Running) -> list[Action]:
+        """What a live change that broke off may not have set yet."""
+        name, new = one.instance.id, one.rendered
+        others = self._renderings([name])
+        changed = {
+            key: value
+            for key, value in new.properties.items()
+            if any(other.properties.get(key) != value for other in others)
+        }
+        if not changed or new.service not in self.active:
+            return self._leftovers(name)
+        return [SetProperties(name, new.service, changed), DropProperties(name, new.service)]
 
     def _leftovers(self, name: InstanceId) -> list[Action]:
         """A live change that broke off may have left its drop-ins, which would win over the unit file."""
@@ -292,21 +333,31 @@ class _Planner:
         found: list[Action] = []
         if self.seen.current.get(name) != new.tree_name:
             found.append(SwitchTree(name, new.tree_name))
-        leased = new.lease is not None
-        if not leased or new.wanted_by in self.seen.active:
-            if name in self.applied.pending:  # half done: nobody knows from what it was started
-                found.append(RestartUnit(name, new.starts, leased))
+        lease = new.wanted_by if new.lease else None
+        if lease is None or lease in self.seen.active:
+            if name in self.applied.pending and self._alike(one):
+                found.append(StartUnit(name, new.starts, lease))
+            elif name in self.applied.pending or (old is None and self._foreign(one)):
+                # Half done, or of no record: nobody knows from what it was started.
+                found.append(RestartUnit(name, new.starts, lease))
             elif old is None or (old.starts, old.wanted_by) != (new.starts, new.wanted_by):
-                found.append(StartUnit(name, new.starts, leased))
-            elif self._must_restart(old, new):
-                found.append(RestartUnit(name, new.starts, leased))
+                found.append(StartUnit(name, new.starts, lease))
+            elif self._must_restart(old, one):
+                found.append(RestartUnit(name, new.starts, lease))
         return [*found, Settle(name)]
 
-    def _must_restart(self, old: Rendered, new: Rendered) -> bool:
+    def _foreign(self, one: Running) -> bool:
+        """Whether what runs under this unit's name was started from something else, which no record names."""
+        service, tree = one.rendered.service, self.seen.current.get(one.instance.id)
+        same = self.seen.files.get(service) == one.rendered.units[service] and tree == one.rendered.tree_name
+        return service in self.seen.active and not same
+
+    def _must_restart(self, old: Rendered, one: Running) -> bool:
         """A scheduled app's run is not cut short: the next one is the new revision."""
+        new = one.rendered
         if new.starts != new.service:
             return old.units[old.starts] != new.units[new.starts]
-        return old.restart_key != new.restart_key
+        return not self._settled_alike(one)
 
     def _unfit(self) -> list[Action]:
         """A fenced copy whose stop timeout somebody made longer must not live on under its lease."""

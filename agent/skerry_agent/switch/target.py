@@ -30,6 +30,21 @@ class Running(Struct, frozen=True):
     rendered: Rendered
 
 
+def same_place(old: Running, new: Running) -> bool:
+    """Whether both are started by the same unit, and wanted by the same target."""
+    return (old.rendered.starts, old.rendered.wanted_by) == (new.rendered.starts, new.rendered.wanted_by)
+
+
+def same_process(old: Running, new: Running) -> bool:
+    """Whether what was started as `old` may go on as `new`.
+
+    What was assigned is the same where only its rendering differs: by a newer agent, whose upgrade no unit may notice.
+    The new text then holds from the unit's next start.
+    """
+    same_word = (old.instance, old.entry) == (new.instance, new.entry)
+    return same_word or old.rendered.restart_key == new.rendered.restart_key
+
+
 class State(Struct, frozen=True, omit_defaults=True):
     """What the node's units were switched to. `issued` lags while something of it waits that could still matter.
 

@@ -225,6 +225,7 @@ class DbusSystemd:
             try:
                 self._bus.get(path, JOB_INTERFACE, "State", "s")
             except Refused:
+                self._bus.pump()  # a job that has just ended: its end came before this answer, and waits to be read
                 if not waiting.done():
                     waiting.set_result(JobResult.LOST)
             except Lost:

@@ -85,7 +85,10 @@ class FakeMachine:
     # Jobs
 
     def start(self, unit: str) -> JobResult:
-        """One start job with all that it pulls in."""
+        """One start job with all that it pulls in. Some units let themselves only be pulled in."""
+        text = self._load(unit)
+        if text is not None and text.last("RefuseManualStart") == "yes":
+            return JobResult.REFUSED
         result = self._start(unit, set())
         self._collect()
         return result

@@ -57,6 +57,8 @@ def shared(length_ms: int) -> dict[str, str]:
                     "Unit",
                     (
                         ("Description", f"Skerry: lease of {seconds}"),
+                        # A lease that is opened by hand would have no end. The timer of a grant pulls it in.
+                        ("RefuseManualStart", "yes"),
                         # Fenced copies are down before the machine sleeps: no timer counts the time of sleep.
                         ("Conflicts", "sleep.target"),
                         ("Before", "sleep.target"),

@@ -284,15 +284,17 @@ def _properties(app: App) -> dict[str, int]:
 def _mounts(instance: Instance, app: App, words: tuple[Word, ...], current: str) -> Iterator[Line]:
     """The instance sees its artifact, files and volumes, and nothing else of /run/skerry and /var/lib/skerry.
 
-    systemd makes the volumes' folders, gives them to the instance's user, and keeps them under /var/lib/private.
+    systemd makes the volumes' folders, gives them to the instance's user, and keeps them under /var/lib/private; those
+    of a user that the machine has lie openly, so that their mode has to keep others out.
     """
-    yield "TemporaryFileSystem", "/run/skerry:ro"
     if app.artifacts:
         yield "BindReadOnlyPaths", f"{current}/artifact:{APP_ROOT}"
     if app.files:
         yield "BindReadOnlyPaths", f"{current}/files:{FILES_ROOT}"
     base = f"{VOLUMES}/{instance_name(instance.app, instance.number)}"
     root = "/var/lib" if any(word.kind is Kind.USER for word in words) else "/var/lib/private"
+    if app.volumes:
+        yield "StateDirectoryMode", "0700"
     for name in sorted(app.volumes):
         yield "StateDirectory", f"{base}/{name}"
         yield "BindPaths", f"{root}/{base}/{name}:{plain_path(app.volumes[name].path)}"

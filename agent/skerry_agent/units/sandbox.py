@@ -59,6 +59,17 @@ HIDDEN = (
     "/var/log",
 )
 
+# Of /run an instance sees only what its own logs and names need: the sockets there lead to other services and to the
+# system bus, and a read-only mount keeps nobody from connecting. '-' because not every machine has them all.
+OF_RUN = ("/run/systemd/journal", "/run/systemd/userdb")
+OF_RUN_BY: dict[Kind, tuple[str, ...]] = {
+    # How names are looked up; /etc/resolv.conf may lead there.
+    Kind.HOST_NETWORK: ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/nscd"),
+    Kind.HOME: ("/run/user",),
+    Kind.DEVICES: ("/run/udev",),
+    Kind.DEVICE: ("/run/udev",),
+}
+
 OPENED: dict[Kind, dict[str, str | None]] = {
     Kind.HOST_NETWORK: {"PrivateNetwork": None},
     Kind.HOME: {"ProtectHome": "read-only"},
@@ -91,10 +102,20 @@ def lines(words: Iterable[Word]) -> tuple[Line, ...]:
         settings["User"] = values[Kind.USER][0]
     devices = [] if values[Kind.DEVICES] else [("DeviceAllow", f"{path} rw") for path in values[Kind.DEVICE]]
     kept = [(key, value) for key, value in settings.items() if value is not None]
-    return (*kept, *devices, *_host_paths(values[Kind.HOST_PATH], values[Kind.HOST_PATH_WRITE]))
+    read, write = values[Kind.HOST_PATH], values[Kind.HOST_PATH_WRITE]
+    return (*kept, *devices, *_of_run({word.kind for word in asked}, read + write), *_host_paths(read, write))
 
 
 _WIDER = frozenset({Kind.DEVICES, Kind.SYSTEM_CALLS})
+
+
+def _of_run(kinds: set[Kind], shown: list[str]) -> list[Line]:
+    """An empty /run, and what of it shows; what is asked for by path is shown by that."""
+    paths = {*OF_RUN, *(path for kind in kinds for path in OF_RUN_BY.get(kind, ()))} - set(shown)
+    return [
+        ("TemporaryFileSystem", "/run:ro"),
+        *(("BindReadOnlyPaths", f"-{path}") for path in sorted(paths)),
+    ]
 
 
 def _host_paths(read: list[str], write: list[str]) -> list[Line]:

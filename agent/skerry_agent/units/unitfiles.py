@@ -26,6 +26,7 @@ from ..disk.files import (
     write_atomic,
 )
 from ..switch.target import Running
+from .leaseunits import length_of
 from .render import Content, Paths
 
 PREFIX = "skerry-"
@@ -68,6 +69,19 @@ class UnitFiles:
     def disable(self, unit: str, target: str) -> None:
         """The target wants it no more."""
         remove(self._units / f"{_plain(target)}.wants" / _own(unit), self._files)
+
+    def end_fenced_links(self) -> None:
+        """No lease starts anything any more."""
+        for target, unit in sorted(self._links()):
+            if length_of(target) is not None:
+                self.disable(unit, target)
+
+    def remove_everywhere(self, unit: str) -> None:
+        """Nothing wants the unit, and its file is gone."""
+        for target, name in sorted(self._links()):
+            if name == unit:
+                self.disable(unit, target)
+        self.remove_unit(unit)
 
     def write_tree(
         self, instance: InstanceId, name: str, tree: Mapping[str, Content], artifact: str | None

@@ -15,16 +15,18 @@ from skerry_protocol.codec import encode
 from skerry_protocol.ids import AppName, instance_name
 from skerry_protocol.messages import Ask, AskPart, Override
 
+from ..assignments.records import OVERRIDES_RECORD, damaged
 from ..disk.disk import DiskError, Kept, StateDir
 from ..switch.node import Node
 from ..switch.overrides import NotPossible
 from .journal import JournalError, LogLine, read
 from .local import CannotDo, LocalRequest
-from .merging import merged, one_by_one
+from .merging import merged, one_by_one, with_pauses
 from .status import StatusView, of_app
 
 LINES_AT_ONCE = 200
 PART_BYTES = 256 << 10
+ALIVE_S = 5.0  # by an empty part the hub hears that this node is there, and this node whether anybody listens
 Send = Callable[[AskPart], Awaitable[None]]
 View = Callable[[], Awaitable[StatusView]]
 
@@ -32,8 +34,15 @@ View = Callable[[], Awaitable[StatusView]]
 class Answering:
     """See the module. `changed` is called after an override was made or taken back."""
 
-    def __init__(self, node: Node, view: View, changed: Callable[[str, Override | None], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        view: View,
+        changed: Callable[[str, Override | None], None],
+        alive_s: float = ALIVE_S,
+    ) -> None:
         self._node = node
+        self._alive_s = alive_s
         self._view = view
         self._changed = changed
 
@@ -57,11 +66,15 @@ class Answering:
         lines: list[str] = []
         size = 0
         try:
-            async with aclosing(self.logs(question.app, question.lines, question.follow)) as every:
+            stream = self.logs(question.app, question.lines, question.follow)
+            if question.follow:
+                await _send_live(stream, send, self._alive_s)
+                return
+            async with aclosing(stream) as every:
                 async for line in every:
                     lines.append(line)
                     size += len(line.encode())
-                    if question.follow or len(lines) >= LINES_AT_ONCE or size >= PART_BYTES:
+                    if len(lines) >= LINES_AT_ONCE or size >= PART_BYTES:
                         await send(AskPart(lines=tuple(lines)))
                         lines, size = [], 0
         except (JournalError, CannotDo) as error:
@@ -116,6 +129,14 @@ class Answering:
                 raise CannotDo(f"cannot do {request.do!r}: this agent does not know that")
 
 
+async def _send_live(stream: AsyncGenerator[str, None], send: Send, alive_s: float) -> None:
+    """Each line as it comes, and an empty part where none comes. Ends when nobody takes them any more."""
+    async with aclosing(with_pauses(stream, alive_s)) as every:
+        async for line in every:
+            await send(AskPart() if line is None else AskPart(lines=(line,)))
+    await send(AskPart(last=True))
+
+
 def held(disk: StateDir) -> Iterator[AskPart]:
     """The accepted assignment's signed bytes: a hub that lost its state learns from them what it once decided."""
     kept = disk.accepted()
@@ -155,10 +176,13 @@ def roll_back(node: Node, app: AppName, reason: str, by: str = "admin") -> list[
 
 def clear(node: Node, app: str) -> list[str]:
     """Take back this node's word on `app`, or, where that is empty, on all. Says what was done; raises CannotDo."""
+    lost = damaged(OVERRIDES_RECORD) in node.conditions
     try:
         gone = node.clear(AppName(app) if app else None)
     except DiskError as error:
         raise CannotDo(f"cannot take back this node's word: {error}") from error
+    if not gone and lost:
+        return ["the damaged record of this node's word is made anew: it refuses no revision"]
     if not gone:
         what = f" on {app}" if app else ""
         raise CannotDo(

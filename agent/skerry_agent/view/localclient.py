@@ -20,6 +20,10 @@ class AgentError(Exception):
     """The agent cannot be reached, or says that it cannot; one line for the user."""
 
 
+class AgentSilent(AgentError):
+    """It is there, and does not answer: what was asked of it may still be done."""
+
+
 def ask(
     do: str,
     args: Mapping[str, str | int | bool] | None = None,
@@ -59,7 +63,7 @@ def _next(answers: BinaryIO) -> dict[str, object]:
     try:
         line = answers.readline(ANSWER_MAX)
     except TimeoutError as error:
-        raise AgentError(f"cannot get an answer: the agent is silent ({HINT})") from error
+        raise AgentSilent(f"cannot get an answer: the agent is silent ({HINT})") from error
     except OSError as error:
         raise AgentError(f"cannot get an answer: {error.strerror or error} ({HINT})") from error
     if not line.endswith(b"\n"):

@@ -49,3 +49,33 @@ async def merged(streams: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def with_pauses(stream: AsyncGenerator[T, None], pause_s: float) -> AsyncGenerator[T | None, None]:
+    """The stream's items, and a None at its begin and after each `pause_s` without one: its reader is to show life."""
+    following: asyncio.Task[tuple[T] | None] | None = None
+    yield None
+    try:
+        while True:
+            following = following or asyncio.create_task(_next(stream))
+            done, _ = await asyncio.wait({following}, timeout=pause_s)
+            if not done:
+                yield None
+                continue
+            came, following = following.result(), None
+            if came is None:
+                return
+            yield came[0]
+    finally:
+        if following is not None:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+        await stream.aclose()
+
+
+async def _next(stream: AsyncGenerator[T, None]) -> tuple[T] | None:
+    """The next item, or None where the stream has ended."""
+    try:
+        return (await anext(stream),)
+    except StopAsyncIteration:
+        return None

@@ -20,6 +20,8 @@ def status_text(view: StatusView) -> str:
     lines += [f"override   {text}" for text in view.overrides]
     lines += [f"condition  {text}" for text in view.conditions]
     lines += [f"refused    {view.refusal}"] if view.refusal else []
+    lines += [f"left over  {text}" for text in view.left_over]
+    lines += ["           ('skerry-agent discard UNIT' stops and removes one)"] if view.left_over else []
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from skerry_protocol.ids import AppName, instance_name
-from skerry_protocol.messages import Instance
+from skerry_protocol.messages import AppRevision, Instance, Step, StepState
 
 from ..health.steps import Book, reached
 from ..leases.grants import Grants
@@ -36,7 +36,7 @@ class InstanceView(Struct, frozen=True):
 
 
 class StatusView(Struct, frozen=True):
-    """The whole node. Empty `hub` means that it is in touch; else why not."""
+    """The whole node. Empty `hub` means that it is in touch; else why not. `left_over`: units of no assignment."""
 
     node: str
     name: str
@@ -50,11 +50,12 @@ class StatusView(Struct, frozen=True):
     overrides: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     refusal: str = ""
+    left_over: tuple[str, ...] = ()
 
 
 def unit_names(node: Node) -> list[str]:
     """The units whose states `status` wants."""
-    return [one.rendered.starts for one in node.applied.instances.values()]
+    return [*(one.rendered.starts for one in node.applied.instances.values()), *node.left_over()]
 
 
 def status(
@@ -89,7 +90,12 @@ def status(
         ),
         conditions=tuple(f"{code}: {text}" for code, text in sorted(node.conditions.items())),
         refusal=node.refusal or "",
+        left_over=tuple(f"{name}: {_state(units.get(name))}" for name in node.left_over()),
     )
+
+
+def _state(unit: UnitState | None) -> str:
+    return f"{unit.active} ({unit.sub})" if unit else "not there"
 
 
 def _instance(
@@ -105,6 +111,7 @@ def _instance(
     step = reached(book, instance.id)
     deadline = grants.deadline(instance.lease.length_ms) if grants and instance.lease else None
     entry = running.entry if running else None
+    asked = _asked(node, instance) or entry
     return InstanceView(
         name=instance_name(instance.app, instance.number),
         id=instance.id,
@@ -112,14 +119,27 @@ def _instance(
         unit=running.rendered.starts if running else "",
         revision=instance.revision,
         runs=entry.revision if entry and unit and unit.up else 0,
-        unit_state=f"{unit.active} ({unit.sub})" if unit else "not there",
+        unit_state=_state(unit),
         state=f"{step.step} {step.state}" if step else "",
-        reason=step.reason if step else "",
+        reason=_reason(step, unit),
         since_ms=step.since_ms if step else 0,
         lease_ms_left=None if deadline is None else max(0, deadline - boottime_ms),
-        changer=entry.changer if entry else "",
-        change_reason=entry.reason if entry else "",
+        changer=asked.changer if asked else "",
+        change_reason=asked.reason if asked else "",
     )
+
+
+def _reason(step: Step | None, unit: UnitState | None) -> str:
+    """Where no agent looks, the step that was told last may be older than its unit's end."""
+    if step is not None and step.state is StepState.DONE and unit is not None and not unit.up:
+        return "that was before its unit went down"
+    return step.reason if step else ""
+
+
+def _asked(node: Node, instance: Instance) -> AppRevision | None:
+    """What the assignment says of it; nothing where it is about to go."""
+    held = node.assignment
+    return held.app_of(instance) if held is not None and instance in held.instances else None
 
 
 def of_app(view: StatusView, app: AppName) -> tuple[InstanceView, ...]:

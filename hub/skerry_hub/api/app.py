@@ -8,7 +8,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from ..hub import Hub
-from . import access, apps, artifacts, events, logs, machine, nodes, resuming, system, tokens
+from . import access, apps, artifacts, events, logs, machine, nodes, region, resuming, system, tokens
 from .faults import HANDLERS
 from .openapi import StructSchemas
 
@@ -20,7 +20,19 @@ def application(hub: Hub) -> Litestar:
     return Litestar(
         route_handlers=[
             one.ROUTER
-            for one in (access, apps, artifacts, events, logs, machine, nodes, resuming, system, tokens)
+            for one in (
+                access,
+                apps,
+                artifacts,
+                events,
+                logs,
+                machine,
+                nodes,
+                region,
+                resuming,
+                system,
+                tokens,
+            )
         ],
         state=State({"hub": hub}),
         exception_handlers=HANDLERS,

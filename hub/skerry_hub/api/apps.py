@@ -14,6 +14,7 @@ from skerry_protocol.ids import AppName
 from ..appfile import check_app
 from ..hub import Hub
 from ..journal import Revision, history, next_number, revision
+from ..loops.changes import Proposal
 from ..loops.explain import Why
 from ..loops.planning import check_removals, propose
 from ..model import AppRow
@@ -26,6 +27,7 @@ from .faults import AnyRequest, ApiError, nothing
 from .views import ApplyAsk, ApplyView, AppView, DiffLine, RevisionView, RollbackAsk
 
 APPS_MAX = 500
+WAKING_ROUNDS = 3  # each asks as many nodes as a run of the loops would
 
 
 @get("/apps", guards=[VIEWER])
@@ -59,10 +61,22 @@ async def plan(request: AnyRequest, data: JSONBody[ApplyAsk]) -> ApplyView:
     """What these apps would change, without changing anything."""
     _check(data)
     hub: Hub = request.app.state.hub
-    async with hub.store.read() as store:
-        new = await _rows(store, data.apps, person_of(request).name, data.reason)
-        found = await propose(hub, store, new, data.leave_data, data.confirm)
+    found = await _proposal(hub, data, person_of(request).name)
     return ApplyView(found.changes, found.refusals, found.notes)
+
+
+async def _proposal(hub: Hub, data: ApplyAsk, who: str) -> Proposal:
+    """What would be done. Copies go only to nodes that were heard lately, and a node with nothing to say is quiet for
+    minutes: those in question are asked first, as they would be for the change itself."""
+    rounds_left = WAKING_ROUNDS
+    while True:
+        async with hub.store.read() as store:
+            new = await _rows(store, data.apps, who, data.reason)
+            found = await propose(hub, store, new, data.leave_data, data.confirm)
+        if not found.ask or not rounds_left:
+            return found
+        rounds_left -= 1
+        await hub.hearing.wake(found.ask)
 
 
 @post("/apply", guards=[OPERATOR], status_code=200)
@@ -85,7 +99,7 @@ async def apply(request: AnyRequest, data: JSONBody[ApplyAsk]) -> ApplyView:
 
 def _check(data: ApplyAsk) -> None:
     """All that is wrong with the apps, by the rules of the app file."""
-    faults = [f"app.{app.name}: {fault}" for app in data.apps for fault in check_app(app)]
+    faults = [str(fault) for app in data.apps for fault in check_app(app)]
     names = [app.name for app in data.apps]
     faults += [f"app.{name}: it is there twice" for name in sorted({n for n in names if names.count(n) > 1})]
     if len(data.apps) > APPS_MAX:
@@ -164,38 +178,52 @@ async def rollback(request: AnyRequest, name: FromPath[str], data: JSONBody[Roll
     """Makes an earlier revision's content the newest one again; without a number, that of the one before."""
     hub: Hub = request.app.state.hub
     call, expected = await call_of(request), expected_revision(request)
+    async with hub.store.read() as store:
+        known = await rows.app(store, name)
+        back = None if known is None else await _back_to(store, known, data.revision)
+    if back is not None and (app := _content(back)) is not None:
+        await _proposal(hub, ApplyAsk((app,)), call.person.name)  # wakes the nodes that it may go to
 
     async def effect(tx: Transaction) -> ApplyView:
         row = await rows.app(tx, name)
         if row is None:
             raise nothing("app", name)
         check_revision(f"app {name}", expected, row.revision)
-        number = data.revision or await _before(tx, row)
-        app = _content(await _revision(tx, name, number))
+        earlier = await _back_to(tx, row, data.revision)
+        number, app = earlier.number, _content(earlier)
         if app is None:
             raise ApiError(409, f"cannot go back to revision {number} of {name}: it was removed there")
         what = f"go back to revision {number} of {name}"
         then = "they were collected: apply an app file with that archive, which pushes it"
         await asyncio.to_thread(_artifacts, hub, (app,), what, then)
         reason = data.reason or f"back to revision {number}"
-        return await _apply(call, tx, (app,), reason, data.confirm, data.leave_data)
+        done = await _apply(call, tx, (app,), reason, data.confirm, data.leave_data)
+        because = f": {earlier.reason}" if earlier.reason else ""
+        note = f"{name} is as in revision {number}, by {earlier.changer}{because}"
+        return msgspec.structs.replace(done, notes=(note, *done.notes))
 
     return await call.change(ApplyView, effect)
 
 
-async def _before(store: View, row: AppRow) -> int:
-    """The newest revision with another content than the one there is."""
+async def _back_to(store: View, row: AppRow, number: int | None) -> Revision:
+    """That revision; without a number the newest with another content than the one there is."""
+    if number is not None:
+        return await _revision(store, row.name, number)
     for one in await history(store, "app", row.name):
         app = _content(one)
         if one.number < row.revision and app is not None and app != row.app:
-            return one.number
+            return one
     raise ApiError(409, f"cannot go back with {row.name}: there is no revision before this one")
 
 
 async def _revision(store: View, name: str, number: int) -> Revision:
     found = await revision(store, "app", name, number)
     if found is None:
-        raise nothing("revision", f"{name} {number}")
+        raise ApiError(
+            404,
+            f"cannot find revision {number} of {name}: there is none",
+            f"'skerry history {name}' lists them",
+        )
     return found
 
 

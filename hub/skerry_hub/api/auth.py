@@ -22,7 +22,8 @@ def needs(role: Role) -> Guard:
         person = await _who(connection)
         if not person.role.covers(role):
             raise ApiError(
-                403, f"cannot do this as {person.name}: it takes the role {role}, and this is a {person.role}"
+                403,
+                f"cannot do this as {person.name}: it takes the role {role}, not {person.role}",
             )
         connection.state.person = person
 

@@ -71,9 +71,9 @@ async def messages(
     changer: str | None = None,
     ping_s: float = PING_S,
 ) -> AsyncIterator[ServerSentEventMessage]:
-    """What a stream sends, without end: each event, and a comment where there was none for `ping_s`."""
+    """What a stream sends, until the hub stops: each event, and a comment where there was none for `ping_s`."""
     at = start
-    while True:
+    while not hub.closing:
         more = hub.events_written()
         async with hub.store.read() as store:
             if at is None:

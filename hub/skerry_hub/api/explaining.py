@@ -12,7 +12,7 @@ from ..model import AppRow, AssignmentRow, ClaimRow, Loss, NodeRow, Placement, S
 from ..store import View, rows
 from .views import AppView
 
-STATES = {"running": "starting", "held": "waiting"}
+STATES = {"running": "starting"}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from litestar.types import ExceptionHandlersMap
 
 from ..loops.planning import NeedsConfirmation
 from ..people import PersonError
+from ..store import StoreError
 from .views import Refusal
 
 LOG = logging.getLogger(__name__)
@@ -71,6 +72,12 @@ def _deep(request: AnyRequest, _: RecursionError) -> Response[Refusal]:
     return answer(400, Refusal(f"cannot {request.method} {request.url.path}: the JSON is nested too deep"))
 
 
+def _stuck(request: AnyRequest, error: StoreError) -> Response[Refusal]:
+    """The hub's own disk; nothing was changed."""
+    LOG.error("%s %s failed: %s", request.method, request.url.path, error)
+    return answer(507, Refusal(str(error)))
+
+
 def _broken(request: AnyRequest, error: Exception) -> Response[Refusal]:
     """Whatever nobody expected: the log has it whole, the caller learns that it was not their fault."""
     LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
@@ -84,5 +91,6 @@ HANDLERS: ExceptionHandlersMap = {
     NeedsConfirmation: _unconfirmed,
     HTTPException: _http,
     RecursionError: _deep,
+    StoreError: _stuck,
     Exception: _broken,
 }

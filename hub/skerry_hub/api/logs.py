@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 import msgspec
@@ -15,15 +15,18 @@ from skerry_protocol.ids import AppName, NodeId, instance_name
 from skerry_protocol.messages import Ask
 
 from ..hub import Hub
+from ..model import Placement
 from ..nats.bus import BusError
 from ..store import rows
 from .auth import VIEWER
-from .faults import AnyRequest, nothing
+from .faults import AnyRequest, ApiError, nothing
+from .following import Following, line_of
 from .views import LogLine
 
 LINES_MAX = 100_000
 QUEUE = 1_000
 STILL_HERE_S = 20.0
+ANSWER_S = 10.0
 
 
 @get("/apps/{name:str}/logs", guards=[VIEWER])
@@ -40,16 +43,51 @@ async def logs(
     async with hub.store.read() as store:
         if await rows.app(store, name) is None:
             raise nothing("app", name)
-        names = {row.id: row.name for row in await rows.nodes(store)}
+        names = {row.id: str(row.name) for row in await rows.nodes(store)}
         placed = [one for one in await rows.placements(store) if one.app == name]
-    wanted = {
-        one.node: str(names.get(one.node, one.node))
-        for one in placed
-        if node in {None, names.get(one.node), one.node}
-        and instance in {None, instance_name(one.app, one.number), one.instance}
-    }
-    question = Ask("logs", AppName(name), max(0, min(lines, LINES_MAX)), follow)
-    return Stream(_merged(hub, wanted, question, instance), media_type="application/x-ndjson")
+    if node is not None and node not in names and node not in names.values():
+        raise nothing("node", node)
+
+    copies = {one.instance: instance_name(one.app, one.number) for one in placed}
+    copy = next((short for full, short in copies.items() if full == instance), instance)
+
+    def chosen(one: Placement, at: str) -> bool:
+        return node in {None, at, one.node} and copy in {None, instance_name(one.app, one.number)}
+
+    asked = max(0, min(lines, LINES_MAX))
+    if follow:
+        following = Following(hub, name, asked, chosen)
+        return Stream(_live(following, copy), media_type="application/x-ndjson")
+    wanted = {one.node: names.get(one.node, one.node) for one in placed}
+    wanted = {one.node: wanted[one.node] for one in placed if chosen(one, wanted[one.node])}
+    if not wanted:
+        raise _no_copy(AppName(name), placed, names)
+    question = Ask("logs", AppName(name), asked)
+    return Stream(_merged(hub, wanted, question, copy), media_type="application/x-ndjson")
+
+
+def _no_copy(app: AppName, placed: Sequence[Placement], names: dict[NodeId, str]) -> ApiError:
+    """There is nothing to read, and where there is."""
+    if not placed:
+        return ApiError(404, f"cannot read logs of {app}: it has no copy", f"'skerry why {app}' says why")
+    there = (f"{instance_name(app, one.number)} on {names.get(one.node, one.node)}" for one in placed)
+    return ApiError(404, f"cannot read logs of {app}: it has no such copy", f"there is {', '.join(there)}")
+
+
+def _fits(line: LogLine, instance: str | None) -> bool:
+    """Whether the line is of the copy that was asked for."""
+    return bool(not line.instance or instance is None or line.instance == instance)
+
+
+async def _live(following: Following, instance: str | None) -> AsyncIterator[bytes]:
+    """Lines as they come; an empty one shows that the hub is there, at first too."""
+    yield b"\n"
+    async with aclosing(following.lines(STILL_HERE_S)) as every:
+        async for line in every:
+            if line is None:
+                yield b"\n"
+            elif _fits(line, instance):
+                yield msgspec.json.encode(line) + b"\n"
 
 
 async def _merged(
@@ -68,7 +106,7 @@ async def _merged(
                 continue
             if line is None:
                 left -= 1
-            elif line.error or instance is None or not line.instance or line.instance == instance:
+            elif _fits(line, instance):
                 yield msgspec.json.encode(line) + b"\n"
     finally:
         for task in tasks:
@@ -80,27 +118,17 @@ async def _one(
     hub: Hub, node: NodeId, name: str, question: Ask, queue: asyncio.Queue[LogLine | None]
 ) -> None:
     """One node's part."""
-    timeout_s = 3600.0 if question.follow else 10.0
     try:
-        async with aclosing(hub.bus.ask(node, question, timeout_s)) as parts:
+        async with aclosing(hub.bus.ask(node, question, ANSWER_S)) as parts:
             async for part in parts:
                 for line in part.lines:
-                    await queue.put(_line(name, line, str(question.app)))
+                    await queue.put(line_of(name, line, str(question.app)))
                 if part.error:
                     await queue.put(LogLine(name, error=part.error))
     except BusError as error:
-        await queue.put(LogLine(name, error=str(error)))
+        await queue.put(LogLine(name, error=str(error).replace(f"cannot ask {node}: ", "")))
     finally:
         await queue.put(None)
-
-
-def _line(node: str, line: str, app: str) -> LogLine:
-    """A node's line is `<moment> <copy's name> <text>`; another stays as it is."""
-    moment, _, rest = line.partition(" ")
-    copy, _, text = rest.partition(" ")
-    if copy.rpartition("-")[0] == app and copy.rpartition("-")[2].isdecimal():
-        return LogLine(node, f"{moment} {text}", copy)
-    return LogLine(node, line)
 
 
 ROUTER = Router("/api", route_handlers=[logs], tags=["apps"])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
-from skerry_protocol.ids import NodeId, is_name
+from skerry_protocol.ids import NodeId
 from skerry_protocol.messages import Issued, Override
 
+from ..appfile.texts import BUILT_IN_LABELS, label_faults
 from ..clock import now_ms
 from ..hub import Hub
 from ..journal import Happened, note
@@ -23,7 +24,7 @@ from .change import call_of, check_revision, expected_revision
 from .faults import AnyRequest, ApiError, nothing
 from .views import KeepAsk, LabelsAsk, NodeView, NodeWord
 
-VALUE_MAX = 100
+HERE_S = 30.0  # a node that was heard since is there
 
 
 async def views(hub: Hub, store: View, only: NodeId | None = None) -> list[NodeView]:
@@ -33,7 +34,10 @@ async def views(hub: Hub, store: View, only: NodeId | None = None) -> list[NodeV
     for one in await rows.placements(store):
         placed[one.node] = placed.get(one.node, 0) + 1
     found = [row for row in await rows.nodes(store) if only is None or row.id == only]
-    return [_view(hub, row, newest.get(row.id), placed.get(row.id, 0)) for row in found]
+    return [
+        _view(hub, row, newest.get(row.id), placed.get(row.id, 0))
+        for row in sorted(found, key=lambda row: row.name)
+    ]
 
 
 def _view(hub: Hub, row: NodeRow, newest: AssignmentRow | None, instances: int) -> NodeView:
@@ -51,6 +55,7 @@ def _view(hub: Hub, row: NodeRow, newest: AssignmentRow | None, instances: int) 
         newest=_issued(newest.issued if newest else None),
         accepted=_issued(fact.accepted if fact else None),
         applied=_issued(fact.applied if fact else None),
+        region=hub.mesh.region,
         heard_at_ms=None if silent_ms is None else now_ms() - silent_ms,
         conditions=_conditions(hub, row),
         overrides=tuple(_override(one) for one in fact.overrides) if fact else (),
@@ -118,6 +123,8 @@ async def say(
     hub: Hub = request.app.state.hub
     call, expected = await call_of(request), expected_revision(request)
     gone: list[NodeRow] = []
+    if word == "dead" and not data.confirm:
+        await hub.hearing.wake([(await _known(hub, name)).id])  # one with nothing to say is quiet, not dead
 
     async def effect(tx: Transaction) -> NodeView:
         row = await _found(tx, name)
@@ -146,6 +153,8 @@ async def _drain(hub: Hub, tx: Transaction, row: NodeRow, data: NodeWord, who: s
             f"cannot drain {row.name}: copies with data of their own live there: {', '.join(left)}",
             "their data stays on the node: confirm with --leave-data",
         )
+    if row.state is NodeState.DRAINING and row.leave_data == data.leave_data:
+        return row
     row = msgspec.structs.replace(row, state=NodeState.DRAINING, leave_data=data.leave_data, state_by=who)
     return await set_node(tx, row, who, "drained", data.reason)
 
@@ -165,11 +174,22 @@ async def _data_on(tx: Transaction, node: NodeId) -> list[str]:
 async def _undrain(hub: Hub, tx: Transaction, row: NodeRow, data: NodeWord, who: str) -> NodeRow | None:
     if row.state is NodeState.WAITING:
         raise ApiError(409, f"cannot undrain {row.name}: it waits for approval")
+    if row.state is NodeState.READY:
+        return row
     row = msgspec.structs.replace(row, state=NodeState.READY, leave_data=False, state_by="")
     return await set_node(tx, row, who, "made ready", data.reason)
 
 
 async def _dead(hub: Hub, tx: Transaction, row: NodeRow, data: NodeWord, who: str) -> NodeRow | None:
+    if row.state is NodeState.DEAD:
+        return row
+    heard_s = hub.hearing.last_heard(row.id)
+    if heard_s is not None and heard_s < HERE_S and not data.confirm:
+        raise ApiError(
+            409,
+            f"cannot declare {row.name} dead: it was heard {heard_s:.0f} s ago, and its copies would be removed there",
+            "drain it instead, or confirm with --confirm",
+        )
     row = msgspec.structs.replace(row, state=NodeState.DEAD, state_by=who)
     return await set_node(tx, row, who, "declared dead", data.reason)
 
@@ -241,8 +261,8 @@ async def keep(request: AnyRequest, name: FromPath[str], data: JSONBody[KeepAsk]
 @post("/nodes/{name:str}/labels", guards=[OPERATOR], status_code=200)
 async def label(request: AnyRequest, name: FromPath[str], data: JSONBody[LabelsAsk]) -> NodeView:
     """Sets and removes labels; moves nothing that runs."""
-    faults = [f"{key!r}: expected a name" for key in (*data.set, *data.unset) if not is_name(key)]
-    faults += [f"{key}: longer than {VALUE_MAX}" for key, value in data.set.items() if len(value) > VALUE_MAX]
+    faults = label_faults(data.set)
+    faults += [f"{key}: every node has this label by itself" for key in data.unset if key in BUILT_IN_LABELS]
     if faults:
         raise ApiError(400, f"cannot label {name}", faults=tuple(faults))
     hub: Hub = request.app.state.hub
@@ -253,13 +273,25 @@ async def label(request: AnyRequest, name: FromPath[str], data: JSONBody[LabelsA
         check_revision(f"node {name}", expected, row.revision)
         labels = {**row.labels, **data.set}
         kept = {key: value for key, value in labels.items() if key not in data.unset}
-        after = await set_node(
-            tx, msgspec.structs.replace(row, labels=kept), call.person.name, "labelled", data.reason
-        )
-        (view,) = await views(hub, tx, after.id)
+        if kept != row.labels:
+            what = _labelled(row.labels, kept)
+            await set_node(tx, msgspec.structs.replace(row, labels=kept), call.person.name, what, data.reason)
+        (view,) = await views(hub, tx, row.id)
         return view
 
     return await call.change(NodeView, effect)
+
+
+async def _known(hub: Hub, name: str) -> NodeRow:
+    async with hub.store.read() as store:
+        return await _found(store, name)
+
+
+def _labelled(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    """What was done, to complete "the node was …"."""
+    new = [f"{key}={value}" for key, value in sorted(after.items()) if before.get(key) != value]
+    gone = sorted(before.keys() - after.keys())
+    return " ".join(["labelled", *new, *(["without", *gone] if gone else [])])
 
 
 async def _found(store: View, name: str) -> NodeRow:

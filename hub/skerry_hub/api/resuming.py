@@ -28,13 +28,17 @@ async def _view(hub: Hub, store: View) -> ResumeView:
     nodes = {row.id: row for row in await rows.nodes(store)}
     newest = {row.node: row.issued.version for row in await rows.issued(store)}
     held = [one for one in await paused_rows(store) if one.node in nodes and not one.overwrite]
+    held.sort(key=lambda one: nodes[one.node].name)
     paused = tuple(
         Paused(
             nodes[one.node].name, str(one.issued.version), str(newest.get(one.node, "nothing")), _text(one)
         )
         for one in held
     )
-    away = tuple(sorted(row.name for row in nodes.values() if hub.hearing.last_heard(row.id) is None))
+    # What a node holds may be known from the stream before it is heard: then a resume covers it.
+    known = {one.node for one in held}
+    unheard = (row for row in nodes.values() if hub.hearing.last_heard(row.id) is None)
+    away = tuple(sorted(row.name for row in unheard if row.id not in known))
     return ResumeView(mesh is not None and mesh.restored, paused, away)
 
 

@@ -13,7 +13,6 @@ from litestar import Router, get
 from litestar.response import Stream
 
 from ..hub import Hub
-from ..nats.edge import NONE
 from ..restoring.backup import make_backup
 from ..restoring.resume import paused_rows
 from ..store import rows
@@ -68,8 +67,8 @@ def _loud(hub: Hub, restored: bool, paused: int) -> Iterator[str]:
         yield f"STORM BRAKE: {hub.hearing.storm}"
     if hub.reconciler.trouble is not None:
         yield hub.reconciler.trouble
-    if hub.settings.nats != NONE and hub.bus.trouble is not None:
-        yield f"NO NODES HEARD: {hub.bus.trouble}"
+    if hub.nats.trouble is not None:
+        yield f"NO NODES HEARD: {hub.nats.trouble}"
 
 
 @get("/api/backup", guards=[ADMIN], media_type="application/vnd.sqlite3")

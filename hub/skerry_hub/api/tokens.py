@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 
 import msgspec
 from litestar import Router, delete, get, post
 from litestar.params import FromPath, JSONBody
 
-from skerry_protocol.ids import TokenId, is_name
+from skerry_protocol.ids import TokenId
 from skerry_protocol.jointoken import ID_LENGTH, format_token
 
+from ..appfile.texts import label_faults
+from ..appfile.units import write_duration
 from ..clock import now_ms
 from ..hub import Hub
 from ..joining import tokens as core
@@ -28,6 +31,8 @@ from .views import TokenAsk, TokenMade, TokenView
 USES_MAX = 100_000
 STATES = {"ready": "open", "used": "used up"}
 LASTS_MAX_MS = 366 * 86_400_000
+PATTERN = re.compile(r"(?=.{1,100}$)(?:[a-z0-9*?-]|\[!?[a-z0-9-]+\])+")
+PATTERN_EXPECTED = "what can be a node's name, with * and ? for what may differ, such as pump-*"
 
 
 async def view_of(store: View, row: TokenRow) -> TokenView:
@@ -109,12 +114,13 @@ def _check(data: TokenAsk) -> None:
     if data.limit is not None and data.limit > 1 and not data.reusable:
         faults.append("limit: a token that is not reusable lets one machine in")
     if not 1 <= data.lasts_ms <= LASTS_MAX_MS:
-        faults.append(f"lasts_ms: {data.lasts_ms}, expected 1 to {LASTS_MAX_MS}")
+        faults.append(f"lasts_ms: found {write_duration(max(data.lasts_ms, 0))}, expected 1ms to 366d")
     if data.ephemeral_ms is not None and not 10_000 <= data.ephemeral_ms <= LASTS_MAX_MS:
-        faults.append(f"ephemeral_ms: {data.ephemeral_ms}, expected 10000 to {LASTS_MAX_MS}")
-    if len(data.name_pattern or "") > 100:
-        faults.append("name_pattern: longer than 100 characters")
-    faults += [f"labels: {key!r} is no name" for key in data.labels if not is_name(key)]
+        found = write_duration(max(data.ephemeral_ms, 0))
+        faults.append(f"ephemeral_ms: found {found}, expected 10s to 366d")
+    if data.name_pattern is not None and PATTERN.fullmatch(data.name_pattern) is None:
+        faults.append(f"name_pattern: found {data.name_pattern[:40]!r}, expected {PATTERN_EXPECTED}")
+    faults += [f"labels: {fault}" for fault in label_faults(data.labels)]
     if faults:
         raise ApiError(400, "cannot make the token", faults=tuple(faults))
 

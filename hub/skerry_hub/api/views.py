@@ -29,7 +29,7 @@ class AppView(Struct, frozen=True):
     wanted: int
     placed: int
     healthy: int
-    state: str  # "healthy", "starting", "waiting", "failed", "removed"
+    state: str  # "healthy", "starting", "waiting", "held" (it does not go on by itself), "failed", "removed"
     headline: str
     changer: str
     changed_at_ms: int
@@ -54,6 +54,7 @@ class NodeView(Struct, frozen=True):
     conditions: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
     revision: int = 0
+    region: str = ""
     boots: tuple[str, ...] = ()  # of two machines with this identity, until an operator kept one
 
 
@@ -228,9 +229,26 @@ class ResumeAsk(Struct, frozen=True, omit_defaults=True):
 
 
 class LogLine(Struct, frozen=True, omit_defaults=True):
-    """A line of GET /api/apps/{name}/logs (NDJSON). `error` says why a node gave none; it ends that node's part."""
+    """A line of GET /api/apps/{name}/logs (NDJSON). `error` says why a node gives none: with `follow` it is asked
+    again, and `note` says when it answers; else that is the end of its part."""
 
     node: str
     line: str = ""
     instance: str = ""
     error: str = ""
+    note: str = ""
+
+
+class RegionView(Struct, frozen=True):
+    """What an operator set for the region. `storm_hold_ms` None: the storm brake holds until the nodes are back."""
+
+    storm_hold_ms: int | None
+    keep_events: int
+
+
+class RegionAsk(Struct, frozen=True):
+    """POST /api/region: all of it, as it is to be."""
+
+    storm_hold_ms: int | None
+    keep_events: int
+    reason: str = ""

@@ -111,7 +111,8 @@ PLACE = Section(
                 'a table such as { region = "north", disk = ["ssd", "nvme"] }',
                 most=50,
             ),
-            "Labels that a node must have. A list of values, or { in = [...] }, means any one of them.",
+            "Labels that a node must have. A list of values, or { in = [...] }, means any one of them. "
+            "Every node has arch, node and region by itself.",
         ),
         Row("spread", texts.label_key(), "Copies go to nodes that differ in this label as far as possible."),
         Row(

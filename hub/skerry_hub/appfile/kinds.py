@@ -6,9 +6,10 @@ A kind's `read` gives the value, or says what is wrong and gives None. It never 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
 from . import units
@@ -48,9 +49,17 @@ class Leaf(Generic[T]):
 
 
 def text(
-    expected: str, *, longest: int, pattern: str = "", refuse: Callable[[str], str | None] = lambda _: None
+    expected: str,
+    *,
+    longest: int,
+    pattern: str = "",
+    refuse: Callable[[str], str | None] = lambda _: None,
+    meant: Mapping[str, str] = MappingProxyType({}),
 ) -> Leaf[str]:
-    """A string of `longest` bytes of UTF-8 at most, without NUL. `refuse` gives a hint for one that won't do."""
+    """A string of `longest` bytes of UTF-8 at most, without NUL. `refuse` gives a hint for one that won't do.
+
+    `meant`: what others call what is expected here.
+    """
     form = re.compile(pattern, re.DOTALL) if pattern else None
 
     def convert(value: object) -> str | Wrong:
@@ -63,7 +72,7 @@ def text(
         if size > longest:
             return Wrong(expected, f"it has {size} bytes, {longest} at most")
         if form and form.fullmatch(value) is None:
-            return Wrong(expected)
+            return Wrong(expected, f"did you mean {meant[value]}?" if value in meant else "")
         refused = refuse(value)
         return value if refused is None else Wrong(expected, refused)
 

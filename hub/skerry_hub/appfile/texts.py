@@ -6,6 +6,7 @@ Each says what it takes in words, and holds it to a pattern; what a pattern cann
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from skerry_protocol import sandbox
@@ -20,8 +21,14 @@ PATH_MAX = 1024
 ARCHES = (
     "any", "x86_64", "aarch64", "armv7l", "armv6l", "i686", "riscv64", "ppc64le", "s390x", "loongarch64",
 )  # fmt: skip
+# What others call them (Docker, Go, Debian).
+OTHER_ARCHES = {"amd64": "x86_64", "arm64": "aarch64", "armhf": "armv7l", "i386": "i686", "386": "i686"}
 LABEL_KEY = r"[A-Za-z](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?"
 LABEL_VALUE = r"[A-Za-z0-9](?:[A-Za-z0-9._:/+-]{0,61}[A-Za-z0-9])?"
+LABEL_KEY_EXPECTED = "a label's name: letters, digits and inner . _ / -"
+LABEL_VALUE_EXPECTED = "a label's value: letters, digits and inner . _ : / + -"
+# What every node has as a label without anybody's doing.
+BUILT_IN_LABELS = ("arch", "node", "region")
 SHA256 = r"[0-9a-f]{64}"
 # An agent writes these into unit files, and takes plain characters only.
 FILE_PART = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*"
@@ -39,11 +46,24 @@ def name() -> Leaf[str]:
 
 
 def label_key() -> Leaf[str]:
-    return text("a label's name: letters, digits and inner . _ / -", longest=63, pattern=LABEL_KEY)
+    return text(LABEL_KEY_EXPECTED, longest=63, pattern=LABEL_KEY)
 
 
 def label_value() -> Leaf[str]:
-    return text("a label's value: letters, digits and inner . _ : / + -", longest=63, pattern=LABEL_VALUE)
+    return text(LABEL_VALUE_EXPECTED, longest=63, pattern=LABEL_VALUE)
+
+
+def label_faults(labels: Mapping[str, str]) -> list[str]:
+    """Why a node may not get these labels: what an app file cannot name would be of no use."""
+    faults = []
+    for key, value in labels.items():
+        if key in BUILT_IN_LABELS:
+            faults.append(f"{key}: every node has this label by itself, and no other value of it")
+        elif re.fullmatch(LABEL_KEY, key) is None:
+            faults.append(f"{key[:60]!r}: expected {LABEL_KEY_EXPECTED}")
+        elif re.fullmatch(LABEL_VALUE, value) is None:
+            faults.append(f"{key}={value[:60]!r}: expected {LABEL_VALUE_EXPECTED}")
+    return faults
 
 
 def argument() -> Leaf[str]:
@@ -141,7 +161,9 @@ def sha256() -> Leaf[str]:
 
 def arch() -> Leaf[str]:
     """What `uname -m` says, or "any"."""
-    return text("an architecture: " + ", ".join(ARCHES), longest=20, pattern="|".join(ARCHES))
+    return text(
+        "an architecture: " + ", ".join(ARCHES), longest=20, pattern="|".join(ARCHES), meant=OTHER_ARCHES
+    )
 
 
 def web_address() -> Leaf[str]:

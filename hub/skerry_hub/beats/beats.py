@@ -15,6 +15,7 @@ from .events import (
     Action,
     BeatHeard,
     ClaimKey,
+    DropLate,
     Event,
     FreeClaim,
     Gap,
@@ -162,10 +163,12 @@ class Beats:
         terms = self._nodes.get(node)
         if terms is None:
             return [Reply(node, BeatReply(self.term, 0, trouble=UNKNOWN))]
-        actions = self._silence.beat(node, now)
         boot = self._boot(node, terms)
-        heard = boots.hear(boot, beat, now, self._leases.waits(node, terms) if boot.boot != beat.boot else {})
-        actions = [*heard.actions, *actions]
+        heard = boots.hear(boot, beat, now, self._waits(boot, beat, terms, now))
+        if heard.late:
+            # Where the same beat was answered before, this is what it said; an answer to it must change nothing.
+            return [DropLate(node), Reply(node, BeatReply(self.term, beat.reply, trouble=heard.trouble))]
+        actions = [*heard.actions, *self._silence.beat(node, now)]
         lengths: frozenset[int] = frozenset()
         trouble = heard.trouble
         if trouble is None:
@@ -187,6 +190,12 @@ class Beats:
             retell=terms.retell and heard.trouble is None,
         )
         return [*actions, Reply(node, reply)]
+
+    def _waits(self, boot: Boot, beat: Beat, terms: NodeTerms, now: float) -> dict[int, float]:
+        """What a boot that takes over waits for; if the turn comes back, what is known may be of two machines."""
+        if boot.boot == beat.boot:
+            return {}
+        return self._leases.waits(boot.node, terms, now if beat.boot in boot.old else 0.0)
 
     def _boot(self, node: NodeId, terms: NodeTerms) -> Boot:
         """The node's boot: as heard, else as stored, else one that was never granted anything."""

@@ -1,8 +1,12 @@
 """One machine behind each identity: boots, reply numbers, clones.
 
 Owns which boot of a node is granted. A new boot is granted at once if the old one's last beat said that all had
-stopped, else when no lease of the old one can be left. An old boot heard again, or a reply number that this machine
-cannot have, means two machines with one identity: no grants to either until an operator names one.
+stopped, else when no lease of the old one can be left. Two boots that are heard by turns, or a reply number that this
+machine cannot have, mean two machines with one identity: no grants to either until an operator names one.
+
+A beat may come late, or twice: one that was not sent after the newest of its boot is worth nothing, not even a
+suspicion. An old boot that is heard again may be such a one from before its end: it takes over like a new boot, which
+waits, and so does the one that lives after it. Only when the turn comes back once more do both live.
 
 A node gives back the number of the newest reply it took, and drops a reply that comes after its next beat was sent; 0
 says that its agent has none (it began anew). So after a beat only the number it gave and those sent since can come.
@@ -18,6 +22,9 @@ from skerry_protocol.messages import Beat
 from ..model import BootRow
 from .events import Action, ReportClone, StoreBoot
 
+RETURNS = 3
+RETURNS_WITHIN_S = 86_400.0
+LATE = "an older beat than one that was heard before it: it came late, or two machines have one identity"
 HEARD_MAX = 20  # kept for people to choose from; a machine may reboot as often as it likes
 TWO_MACHINES = "two machines, one identity: no leases for either until an operator names one"
 RULED_OUT = "an operator ruled this machine out: another one has its identity (join it anew)"
@@ -37,6 +44,8 @@ class Boot:
     number: int = 0
     allowed: frozenset[int] | None = None
     stored: BootRow | None = None
+    newest: dict[str, int] = field(default_factory=dict)
+    returns: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, row: BootRow, waits: dict[int, float] | None) -> Boot:
@@ -55,19 +64,25 @@ class Boot:
 
 @dataclass(frozen=True)
 class Heard:
-    """What a beat means for the boot. `trouble`: this beat is granted nothing and frees nothing, and why."""
+    """What a beat means for the boot. `trouble`: this beat is granted nothing and frees nothing, and why.
+
+    `late`: it says nothing of how things are now.
+    """
 
     actions: list[Action] = field(default_factory=list)
     trouble: str | None = None
+    late: bool = False
 
 
 def hear(boot: Boot, beat: Beat, now: float, waits: dict[int, float]) -> Heard:
     """Takes one beat; `waits` is for a boot that is new with it (see Leases.waits). Changes `boot`."""
     if beat.boot in boot.banned:
         return Heard(trouble=RULED_OUT)
+    if _is_late(boot, beat):
+        return Heard(trouble=LATE, late=True)
     actions: list[Action] = []
     if not boot.clone:
-        reason = _clone(boot, beat)
+        reason = _clone(boot, beat, now)
         if reason is not None:
             heard = {beat.boot, *([boot.boot] if boot.boot else [])}
             boot.clone = True
@@ -85,10 +100,22 @@ def hear(boot: Boot, beat: Beat, now: float, waits: dict[int, float]) -> Heard:
     return Heard([*_store(boot), *actions])
 
 
-def _clone(boot: Boot, beat: Beat) -> str | None:
+def _is_late(boot: Boot, beat: Beat) -> bool:
+    """Whether a newer beat of its boot was heard; notes it where not."""
+    if not beat.at_us:
+        return False
+    if beat.at_us <= boot.newest.get(beat.boot, 0):
+        return True
+    newest = {name: at for name, at in boot.newest.items() if name != beat.boot}
+    boot.newest = dict([*newest.items(), (beat.boot, beat.at_us)][-HEARD_MAX:])
+    return False
+
+
+def _clone(boot: Boot, beat: Beat, now: float) -> str | None:
     """Why this beat cannot be of the machine that was heard last."""
     if beat.boot in boot.old:
-        return "an older boot is heard again"
+        boot.returns = (*(at for at in boot.returns if now - at < RETURNS_WITHIN_S), now)
+        return "two boots are heard by turns" if len(boot.returns) >= RETURNS else None
     same = beat.boot == boot.boot
     if same and beat.reply and boot.allowed is not None and beat.reply not in boot.allowed:
         return f"one boot gives back reply {beat.reply} after another one"
@@ -96,10 +123,12 @@ def _clone(boot: Boot, beat: Beat) -> str | None:
 
 
 def _begin(boot: Boot, beat: Beat, waits: dict[int, float]) -> None:
-    """A boot that was not heard before takes the place of the old one."""
+    """A boot that was not heard last takes the place of the one that was."""
+    returns = beat.boot in boot.old
+    boot.old -= {beat.boot}
     if boot.boot is not None:
         boot.old |= {boot.boot}
-        if not boot.stopped:
+        if returns or not boot.stopped:
             boot.waits = {**(boot.waits or {}), **waits}
     boot.boot, boot.stopped, boot.allowed = beat.boot, False, None
 
@@ -136,5 +165,5 @@ def name_one(boot: Boot, named: str, waits: dict[int, float]) -> list[Action]:
     others = (boot.old | ({boot.boot} if boot.boot else set())) - {named}
     boot.banned |= others
     boot.boot, boot.clone, boot.stopped = named, False, False
-    boot.old, boot.allowed, boot.waits = frozenset(), None, dict(waits)
+    boot.old, boot.allowed, boot.waits, boot.returns = frozenset(), None, dict(waits), ()
     return _store(boot)

@@ -105,6 +105,13 @@ class Reply:
 
 
 @dataclass(frozen=True)
+class DropLate:
+    """A newer beat of this boot was heard: nothing is to be learned from this one."""
+
+    node: NodeId
+
+
+@dataclass(frozen=True)
 class StoreBoot:
     """Commit this row before anything after it."""
 
@@ -160,11 +167,15 @@ class AskNodes:
 
 @dataclass(frozen=True)
 class ReportStorm:
-    """Nothing is replaced: it is the hub that is cut off. `nodes`: silent ones; `down`: forbid copies on them."""
+    """Nothing is replaced: it is the hub that is cut off. `nodes`: silent ones; `down`: forbid copies on them.
+
+    `holds` is False once the region's time to hold is over: copies are replaced, though nobody answers.
+    """
 
     reason: str
     nodes: tuple[NodeId, ...]
     down: tuple[str, ...]
+    holds: bool = True
 
 
 @dataclass(frozen=True)
@@ -189,6 +200,7 @@ class ReportAhead:
 
 Action = (
     Reply
+    | DropLate
     | StoreBoot
     | DeclareSilent
     | DeclareReturned

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -55,6 +55,7 @@ class Hearing:
     ) -> None:
         """`machine` is `ids.machine_mark` of the machine that the hub runs on."""
         self.storm: str | None = None
+        self._storm_told: tuple[bool, tuple[str, ...]] = (True, ())
         self.trouble: dict[NodeId, str] = {}
         self.last: dict[NodeId, Beat] = {}
         self._store = store
@@ -69,6 +70,7 @@ class Hearing:
         self._todo: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
         self._kick: Callable[[], None] = lambda: None
         self._bus: HubBus | None = None
+        self._arrived = asyncio.Event()
         self._forget: Forget | None = None
         self._ahead = Ahead(store, identity, self._asked, self._run_again)
 
@@ -105,6 +107,18 @@ class Hearing:
             else None,
         )
 
+    async def wake(self, nodes: Iterable[NodeId], within_s: float = ASKED_S) -> None:
+        """Asks nodes that are quiet because they have nothing to say; returns when all spoke, or after a while."""
+        wanted = frozenset(nodes)
+        if self._bus is None or not self._bus.connected.is_set():
+            return
+        self._beats.note_asked(tuple(sorted(wanted)), seconds())
+        self._nudge(wanted)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not wanted <= self._beats.fresh(seconds()):
+                    await self._arrived.wait()
+
     def gap(self) -> None:
         """The hub did not listen until now."""
         self._do(self._beats.handle(ev.Gap(seconds())))
@@ -139,9 +153,13 @@ class Hearing:
         new = node not in self._beats.fresh(now_ms / 1000)
         actions = self._beats.handle(ev.BeatHeard(now_ms / 1000, node, beat))
         reply = next((one.reply for one in actions if isinstance(one, ev.Reply)), None)
+        if any(isinstance(one, ev.DropLate) for one in actions):
+            return reply
         self._remember(node, beat, reply)
         self._ahead.again(node, beat.accepted, now_ms / 1000)
         if new:
+            self._arrived.set()
+            self._arrived = asyncio.Event()
             self._kick()  # a copy may wait for a node that is there
         boots = [one.row for one in actions if isinstance(one, ev.StoreBoot)]
         self._do([one for one in actions if not isinstance(one, ev.Reply | ev.StoreBoot)])
@@ -258,9 +276,11 @@ class Hearing:
         asyncio.get_running_loop().call_later(DOUBT_S, self._kick)
 
     def _storm(self, action: ev.ReportStorm) -> None:
-        down = f"; down meanwhile: {', '.join(action.down)}" if action.down else ""
-        self.storm = f"{action.reason}; nothing is replaced{down}"
-        self._say("storm", self.storm)
+        """An event where it begins, where more is down than before, and where it holds no longer; not for each node."""
+        news = (action.holds, action.down)
+        if self.storm is None or news != self._storm_told:
+            self._say("storm", action.reason)
+        self.storm, self._storm_told = action.reason, news
 
     def _nudge(self, nodes: Iterable[NodeId]) -> None:
         chosen = list(nodes)

@@ -80,15 +80,18 @@ class Leases:
             _, before = here.get(length, (now, 0))
             here[length] = (now, max(before, self._lost_after(node, length, terms)))
 
-    def waits(self, node: NodeId, terms: NodeTerms) -> dict[int, float]:
-        """For each length that the node may hold: the moment from which no machine of that name holds it any more."""
+    def waits(self, node: NodeId, terms: NodeTerms, at_least: float = 0.0) -> dict[int, float]:
+        """For each length that the node may hold: the moment from which no machine of that name holds it any more.
+
+        `at_least`: as if every length had been granted then.
+        """
         here = self._granted.get(node, {})
         lengths = {*here, *(length for row in self._rows(node) for length in row.lengths)}
         lengths |= {copy.lease.length_ms for row in terms.issued for copy in row.copies if copy.lease}
         found = {}
         for length in lengths:
             at, lost_after = here.get(length, (self.start, 0))
-            found[length] = at + max(lost_after, self._lost_after(node, length, terms)) / 1000
+            found[length] = max(at, at_least) + max(lost_after, self._lost_after(node, length, terms)) / 1000
         return found
 
     def _lost_after(self, node: NodeId, length: int, terms: NodeTerms) -> int:

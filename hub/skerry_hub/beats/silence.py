@@ -23,7 +23,7 @@ from .events import (
     ReportStorm,
     ReportStormOver,
 )
-from .storm import Probe, Storm, reason_of
+from .storm import Probe, Storm, passed_of, reason_of
 
 Watch = tuple[NodeId, int]
 FRESH_S = 30.0
@@ -89,7 +89,7 @@ class Silence:
             _, node, lost_after = heappop(self._due)
             actions += self._look((node, lost_after), now, held)
         if held:
-            actions.append(self._report())
+            actions.append(self._report(hold_ms))
         while self._back and self._back[0][0] <= now:
             at, node, lost_after = heappop(self._back)
             if lost_after not in self.silent.get(node, set()) and self._been_back(node, lost_after, at):
@@ -163,6 +163,7 @@ class Silence:
             return [ReportStormOver("the nodes that were asked answer again")]
         actions: list[Action] = []
         if self.storm.holds and hold_ms is not None and now - self.storm.since >= hold_ms / 1000:
+            actions.append(ReportStorm(passed_of(hold_ms), (), (), holds=False))
             for watch in self.storm.give_up():
                 if watch[0] in self.nodes:
                     actions += self._declare(watch)
@@ -175,10 +176,11 @@ class Silence:
                 self._watch(watch)
         return actions
 
-    def _report(self) -> ReportStorm:
+    def _report(self, hold_ms: int | None) -> ReportStorm:
         nodes = sorted({node for node, _ in self.storm.held})
         fenced = sorted({name for node in nodes if node in self.nodes for name in self.nodes[node].fenced})
-        return ReportStorm(reason_of(self.storm.verdict, self.heard, fenced), tuple(nodes), tuple(fenced))
+        reason = reason_of(self.storm.verdict, self.heard, fenced, hold_ms)
+        return ReportStorm(reason, tuple(nodes), tuple(fenced))
 
     def _back_at(self, node: NodeId, lost_after: int, now: float) -> None:
         heappush(self._back, (now + BACK_FACTOR * lost_after / 1000, node, lost_after))

@@ -16,6 +16,7 @@ from .events import NodeTerms
 ASKED = 20
 SMALL_REGION = 3
 AGAIN_S = 5.0
+SHOWN = 5
 # Best-effort work alone beats every five minutes: who missed two of them was away before the storm.
 AWAY_S = 660.0
 
@@ -126,12 +127,34 @@ def _some(nodes: list[NodeId], turn: int) -> tuple[NodeId, ...]:
     return tuple(sorted({nodes[(place * len(nodes) // count + turn) % len(nodes)] for place in range(count)}))
 
 
-def reason_of(verdict: Probe | None, heard: Mapping[NodeId, float], fenced: list[str]) -> str:
+def reason_of(
+    verdict: Probe | None, heard: Mapping[NodeId, float], fenced: list[str], hold_ms: int | None
+) -> str:
     """The sentence for people: the copies that are down come first."""
-    down = f"{len(fenced)} copies that forbid overlap are down ({', '.join(fenced[:5])}). " if fenced else ""
+    down = _down(fenced)
+    until = "until they answer" if hold_ms is None else f"until they answer, or for {hold_ms / 1000:g} s"
     if verdict is None:
-        return f"{down}nothing is replaced: this hub seems to be cut off"
+        return f"{down}nothing is replaced {until}: this hub seems to be cut off"
     return (
-        f"{down}nothing is replaced: {verdict.silent(heard)} of {len(verdict.asked)} nodes asked do not answer, "
-        "so it is this hub that is cut off"
+        f"{down}nothing is replaced {until}: {verdict.silent(heard)} of {len(verdict.asked)} nodes asked do not"
+        " answer, so it is this hub that is cut off"
     )
+
+
+def passed_of(hold_ms: int) -> str:
+    """The sentence for people once the region's time to hold is over."""
+    return (
+        f"it held for {hold_ms / 1000:g} s and the nodes do not answer: what is lost is replaced from now on"
+    )
+
+
+def _down(fenced: list[str]) -> str:
+    if not fenced:
+        return ""
+    more = ", ..." if len(fenced) > SHOWN else ""
+    what = (
+        "1 copy that forbids overlap is"
+        if len(fenced) == 1
+        else f"{len(fenced)} copies that forbid overlap are"
+    )
+    return f"{what} down ({', '.join(fenced[:SHOWN])}{more}); "

@@ -30,7 +30,11 @@ ROWS = {
     "token": Row(f"{HERE}.token", "token", "Make, list and revoke what lets a new machine in."),
     "events": Row(f"{HERE}.events", "events", "Show what happened and who did it."),
     "people": Row(f"{HERE}.people", "people", "Make, list and revoke people who may use the hub."),
-    "hub": Row(f"{HERE}.hub", "hub", "Ask after the hub, and resume one that was restored."),
+    "hub": Row(
+        f"{HERE}.hub",
+        "hub",
+        "Ask after the hub, set what holds for its region, and resume one that was restored.",
+    ),
     "backup": Row(f"{HERE}.backup", "backup", "Write a consistent backup of the running hub to FILE."),
     "lab": Row(
         "skerry_hub.lab.cli",

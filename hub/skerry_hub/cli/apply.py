@@ -52,13 +52,15 @@ def apply(
     ask = ApplyAsk(complete(parsed, found), expected(hub, parsed), reason, confirm, leave_data)
     planned = hub.send(ApplyView, "POST", "/api/plan", ask)
     refuse(planned, f"apply {file}", json_)
+    to_push = [one for by_arch in found.values() for one in by_arch.values()]
+    artifacts.check_others(hub, ask.apps, to_push, f"apply {file}")
     if plan_only or not json_:
         show(planned, json_)
     if plan_only:
         if not json_:
             say("this is a plan: nothing was changed")
         return 0
-    artifacts.push(hub, [one for by_arch in found.values() for one in by_arch.values()], quiet=json_)
+    artifacts.push(hub, to_push, quiet=json_)
     done = hub.send(ApplyView, "POST", "/api/apply", ask)
     refuse(done, f"apply {file}", json_)
     if not json_ and done.changes != planned.changes:

@@ -9,19 +9,20 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import click
 
-from skerry_protocol.app import Artifact
+from skerry_protocol.app import App, Artifact
 from skerry_protocol.ids import AppName
 
 from ..appfile import Fault
 from ..artifacts.artifacts import BadArtifact, describe
 from .client import Client, Readable, api
+from .errors import EXIT_REFUSED, CliError
 from .show import count
 
 
@@ -86,6 +87,31 @@ def push(hub: Client, wanted: list[Found], quiet: bool) -> int:
         with one.path.open("rb") as opened:
             hub.upload(api("artifacts", one.artifact.sha256), _shown(opened, one, quiet), one.artifact.size)
     return len(missing)
+
+
+def check_others(hub: Client, apps: Iterable[App], pushed: Iterable[Found], doing: str) -> None:
+    """Raises CliError where an archive that is named by its digest, and so not pushed, is not at the hub either."""
+    here = {one.artifact.sha256 for one in pushed}
+    named = {
+        (app.name, arch): one.sha256
+        for app in apps
+        for arch, one in app.artifacts.items()
+        if one.sha256 not in here
+    }
+    there = {digest for digest in set(named.values()) if hub.has(api("artifacts", digest))}
+    missing = [
+        f"  app.{app}.artifact.{arch}: {digest[:12]}"
+        for (app, arch), digest in named.items()
+        if digest not in there
+    ]
+    if missing:
+        raise CliError(
+            "\n".join(
+                [f"cannot {doing}: the hub has not got an archive that is named by its sha256", *missing]
+            ),
+            "name it by its path, so that it is pushed",
+            EXIT_REFUSED,
+        )
 
 
 class Watched:

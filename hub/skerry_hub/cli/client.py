@@ -7,6 +7,7 @@ connection breaks before its answer came: the hub does it once all the same.
 from __future__ import annotations
 
 import http.client
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -69,7 +70,17 @@ class Client:
         try:
             return self._sent(kind, method, path, data, headers)
         except BrokenOff:
+            return self._sent_again(kind, method, path, data, headers)
+
+    def _sent_again(self, kind: type[T], method: str, path: str, data: bytes, headers: dict[str, str]) -> T:
+        """The same once more, by the same key. Where the hub is gone, nobody here knows what became of the first."""
+        try:
             return self._sent(kind, method, path, data, headers)
+        except CliError as error:
+            if error.code != EXIT_UNREACHABLE:
+                raise
+            then = "whether it was done is not known: 'skerry events' says so when the hub is back"
+            raise CliError(error.what, then, EXIT_UNREACHABLE) from error
 
     def _sent(self, kind: type[T], method: str, path: str, data: bytes, headers: dict[str, str]) -> T:
         with self._open(method, path, data, headers) as answer:
@@ -144,12 +155,18 @@ class Client:
                 return connection
             except CONNECT_FAULTS as error:
                 connection.close()
-                reasons.append(f"{hub}: {error}")
+                reasons.append(f"{hub}: {_plainly(error)}")
         raise CliError(
             f"cannot reach the hub: {'; '.join(reasons)}",
             "running work is not affected: on a node, 'skerry-agent status' says how it is",
             EXIT_UNREACHABLE,
         )
+
+
+def _plainly(error: Exception) -> str:
+    """Why there is no connection, without the numbers and file names of those who made the text."""
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return re.sub(r"^\[[A-Z0-9_: ]+\] |\s*\(_ssl\.c:\d+\)", "", text)
 
 
 def _ask(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import click
 from click.shell_completion import CompletionItem
 
-from ..api.views import AppView, NodeView
+from ..api.views import AppView, NodeView, PersonView, TokenView
 from .client import Client
 from .errors import CliError
 from .settings import load
@@ -30,6 +30,26 @@ def app_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     """The apps that begin so."""
     return _asked(
         lambda hub: [(app.name, app.state) for app in hub.get(tuple[AppView, ...], "/api/apps")], incomplete
+    )
+
+
+def token_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The tokens that can still be revoked."""
+    return _asked(
+        lambda hub: [
+            (one.id, one.kind)
+            for one in hub.get(tuple[TokenView, ...], "/api/tokens")
+            if one.state != "revoked"
+        ],
+        incomplete,
+    )
+
+
+def person_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The people that begin so."""
+    return _asked(
+        lambda hub: [(one.name, one.role) for one in hub.get(tuple[PersonView, ...], "/api/people")],
+        incomplete,
     )
 
 

@@ -40,7 +40,7 @@ def events(
         if json_:
             as_json(found)
         else:
-            _print(found, "Nothing happened yet.")
+            _print(found, "There is no such event." if any(query.values()) else "Nothing happened yet.")
         return
     for event in found:
         _one(event, json_)

@@ -92,5 +92,5 @@ def rollback(
     done = hub.send(ApplyView, "POST", api("apps", app, "rollback"), ask)
     refuse(done, f"roll back {app}", json_)
     if not json_:
-        show(done, json_)
+        show(done, json_, f"nothing changes: {app} is like that already")
     return settled(hub, done, wait, timeout, json_)

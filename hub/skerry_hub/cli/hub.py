@@ -6,17 +6,20 @@ from collections.abc import Iterator
 
 import click
 
-from ..api.views import PersonView, ResumeAsk, ResumeView, StatusView
+from ..api.views import PersonView, RegionAsk, RegionView, ResumeAsk, ResumeView, StatusView
+from ..appfile.units import write_duration
 from .errors import EXIT_USAGE, CliError
 from .group import Group
-from .options import agree, connect, json_option, options, reason_option, yes_option
+from .options import Duration, agree, connect, json_option, options, reason_option, yes_option
 from .settings import Settings
 from .show import as_json, count, listed, say, table
+
+FOREVER = -1
 
 
 @click.group(cls=Group)
 def hub() -> None:
-    """Ask after the hub, and resume one that was restored."""
+    """Ask after the hub, set what holds for its region, and resume one that was restored."""
 
 
 @hub.command()
@@ -36,8 +39,6 @@ def status(json_: bool) -> None:
 def glance(found: StatusView, me: PersonView, settings: Settings) -> Iterator[str]:
     """What `hub status` prints; what everybody must see comes first."""
     yield from (f"! {text}" for text in found.loud)
-    if found.restored:
-        yield "! the store was put back from a backup: 'skerry hub resume' shows what it does not know"
     yield f"mesh {found.mesh}, region {found.region}, epoch {found.epoch}, term {found.term}"
     silent = f", {found.silent} of them silent" if found.silent else ""
     yield f"{count(found.nodes, 'node')}{silent}; {count(found.apps, 'app')}"
@@ -108,3 +109,42 @@ def _shown(found: ResumeView, json_: bool) -> None:
     if found.away:
         say(f"away, and not covered by a resume: {listed(found.away)}")
     say("--take nodes: what they hold stands.  --take hub: they are overwritten.")
+
+
+class Hold(Duration):
+    """How long the storm brake holds: a length of time, or -1 for "forever"."""
+
+    name = "duration|forever"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return FOREVER if value == "forever" else super().convert(value, param, ctx)
+
+
+@hub.command("set")
+@click.option(
+    "--storm-hold",
+    type=Hold(),
+    metavar="DURATION|forever",
+    help="How long nothing is replaced while most nodes are silent at once; forever: until they answer.",
+)
+@click.option(
+    "--keep-events", type=int, metavar="N", help="The newest N events stay, and N/200 of each node's own."
+)
+@options(reason_option, json_option)
+def set_(storm_hold: int | None, keep_events: int | None, reason: str, json_: bool) -> None:
+    """Show what holds for the region, or set it."""
+    client = connect()
+    found = client.get(RegionView, "/api/region")
+    if storm_hold is not None or keep_events is not None:
+        hold = found.storm_hold_ms if storm_hold is None else storm_hold
+        ask = RegionAsk(
+            None if hold == FOREVER else hold,
+            found.keep_events if keep_events is None else keep_events,
+            reason,
+        )
+        found = client.send(RegionView, "POST", "/api/region", ask)
+    if json_:
+        as_json(found)
+        return
+    hold_text = "forever" if found.storm_hold_ms is None else write_duration(found.storm_hold_ms)
+    table(("SETTING", "VALUE"), (("storm-hold", hold_text), ("keep-events", str(found.keep_events))), "")

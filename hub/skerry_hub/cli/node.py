@@ -58,9 +58,16 @@ def drain(node: str, reason: str, confirm: bool, leave_data: bool, json_: bool) 
 
     A copy with volumes is moved only with --leave-data: its data stays on NODE, and the copy begins with none.
     """
-    if not json_:
-        say(f"Moving {count(_before(connect(), node).instances, 'copy')} off {node}.")
-    _word(node, "drain", NodeWord(reason, leave_data, confirm), json_)
+    after = connect().send(
+        NodeView, "POST", api("nodes", node, "drain"), NodeWord(reason, leave_data, confirm)
+    )
+    if json_:
+        as_json(after)
+    else:
+        has = "it has no copy"
+        if after.instances:
+            has = f"its {count(after.instances, 'copy')} move to other nodes, as far as others fit"
+        say(f"{after.name} is {after.state} (revision {after.revision}); {has}")
 
 
 @node.command()

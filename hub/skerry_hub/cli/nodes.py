@@ -77,6 +77,7 @@ def details(node: NodeView) -> Iterator[str]:
         f" (last at {clock(node.heard_at_ms)})" if node.heard_at_ms else ""
     )
     yield f"  labels     {labels(node.labels)}"
+    yield f"  region     {node.region or '-'}"
     yield f"  arch       {node.arch or '-'}"
     yield f"  copies     {node.instances}"
     yield f"  assignment applied {node.applied or '-'}, accepted {node.accepted or '-'}, newest {node.newest or '-'}"

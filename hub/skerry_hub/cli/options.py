@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from ..appfile.units import Wrong, duration
+from ..appfile.units import Wrong, duration, write_duration
 from .client import Client
 from .complete import app_names, node_names
 from .errors import EXIT_USAGE, CliError
@@ -57,6 +57,10 @@ class Duration(click.ParamType[int]):
 
     name = "duration"
 
+    def __init__(self, low: int = 0, high: int | None = None) -> None:
+        """The bounds are milliseconds, and both allowed."""
+        self.low, self.high = low, high
+
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
@@ -64,6 +68,9 @@ class Duration(click.ParamType[int]):
         if isinstance(found, Wrong):
             hint = f" ({found.hint})" if found.hint else ""
             self.fail(f"found {value!r}, expected {found.expected}{hint}", param, ctx)
+        if found < self.low or (self.high is not None and found > self.high):
+            least, most = write_duration(self.low), write_duration(self.high or found)
+            self.fail(f"found {value!r}, expected a duration from {least} to {most}", param, ctx)
         return found
 
 

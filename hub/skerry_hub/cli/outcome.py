@@ -14,7 +14,7 @@ from ..loops.explain import Why
 from .client import Client, api
 from .errors import EXIT_PENDING, EXIT_REFUSED, EXIT_UNREACHABLE, CliError
 from .options import Duration, F, options
-from .preview import lines, wanted_of
+from .preview import AS_FILE, lines, wanted_of
 from .progress import Seen, State, Wanted, ended, ending, exit_code, judge_all, news
 from .show import as_json, listed, safe, say
 
@@ -46,20 +46,21 @@ def refuse(view: ApplyView, what: str, json_: bool) -> None:
     raise CliError(f"cannot {what}, and changed nothing:\n{text}", code=EXIT_REFUSED)
 
 
-def show(view: ApplyView, json_: bool) -> None:
-    """Prints what a change does, or would do."""
+def show(view: ApplyView, json_: bool, same: str = AS_FILE) -> None:
+    """Prints what a change does, or would do; `same` where that is nothing."""
     if json_:
         as_json(view)
         return
-    for line in lines(view):
+    for line in lines(view, same):
         say(line)
 
 
 def settled(hub: Client, done: ApplyView, wait: bool, timeout_ms: int, json_: bool) -> int:
     """Waits for a change that was made; the exit code. With --json the one document is printed here."""
     wanted = wanted_of(done)
-    if not json_ and wanted:
-        say(f"applied: {listed(f'{one.name} revision {one.revision}' for one in wanted)}")
+    made = [f"{one.name} revision {one.revision}" for one in wanted if not one.unchanged]
+    if not json_ and made:
+        say(f"applied: {listed(made)}")
     if not wait or not wanted:
         if json_:
             as_json(Settled(done))
@@ -71,7 +72,7 @@ def settled(hub: Client, done: ApplyView, wait: bool, timeout_ms: int, json_: bo
         words = {name: {"state": one.state.value, "text": one.text} for name, one in seen.items()}
         as_json(Settled(done, words, waited))
     else:
-        _say_ending(seen, waited)
+        _say_ending(seen, wanted, waited)
     return exit_code(seen)
 
 
@@ -115,8 +116,8 @@ def _look(hub: Client, wanted: tuple[Wanted, ...]) -> dict[str, Seen]:
         return {one.name: Seen(State.PENDING, "the hub is away") for one in wanted}
 
 
-def _say_ending(seen: dict[str, Seen], waited_ms: int) -> None:
-    for line in ending(seen):
+def _say_ending(seen: dict[str, Seen], wanted: tuple[Wanted, ...], waited_ms: int) -> None:
+    for line in ending(seen, wanted):
         say(line)
     code = exit_code(seen)
     if code == 0:

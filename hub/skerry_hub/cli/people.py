@@ -6,6 +6,7 @@ import click
 
 from ..api.views import PersonAsk, PersonMade, PersonView
 from .client import api
+from .complete import person_names
 from .group import Group
 from .options import agree, connect, json_option, options, yes_option
 from .show import age, as_json, say, table
@@ -55,7 +56,7 @@ def list_(json_: bool) -> None:
 
 
 @people.command()
-@click.argument("name")
+@click.argument("name", shell_complete=person_names)
 @options(yes_option, json_option)
 def revoke(name: str, yes: bool, json_: bool) -> None:
     """Make a person's token useless at once."""

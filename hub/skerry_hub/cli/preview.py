@@ -12,10 +12,13 @@ ORDER = list(Kind)
 WIDTH = max(map(len, Kind))
 
 
-def lines(view: ApplyView) -> Iterator[str]:
-    """Every change, then what the hub wants to be known: prices of words, copies without a place."""
+AS_FILE = "nothing changes: all apps are as the file says"
+
+
+def lines(view: ApplyView, same: str = AS_FILE) -> Iterator[str]:
+    """Every change (`same`: there is none), then what the hub wants to be known: prices, copies without a place."""
     if not view.changes:
-        yield "nothing changes: all apps are as the file says"
+        yield same
     for change in sorted(view.changes, key=lambda one: (ORDER.index(one.kind), one.app)):
         kind = "-" if change.kind is Kind.NONE else change.kind.value
         yield f"  {kind.ljust(WIDTH)}  {change.text}"
@@ -23,6 +26,8 @@ def lines(view: ApplyView) -> Iterator[str]:
 
 
 def wanted_of(view: ApplyView) -> tuple[Wanted, ...]:
-    """What to wait for after the change: the apps that it made a revision of."""
+    """What to wait for after the change: every app that was named, also those that are as they were."""
     changed = {change.app for change in view.changes}
-    return tuple(Wanted(name, number) for name, number in view.revisions.items() if name in changed)
+    return tuple(
+        Wanted(name, number, unchanged=name not in changed) for name, number in view.revisions.items()
+    )

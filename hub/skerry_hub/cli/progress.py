@@ -31,11 +31,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Wanted:
-    """An app that was changed, at the revision that the change made; `removed`: it is to be gone."""
+    """An app at the revision that a change made, or left; `removed`: it is to be gone.
+
+    `unchanged`: it was that revision before. Then there is no change whose end could be waited for, but for copies
+    that are on their way.
+    """
 
     name: str
     revision: int
     removed: bool = False
+    unchanged: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,14 @@ class Seen:
     """The verdict on one app, with a line that says it.
 
     `may_pass_ms`: how long a failure may last and still be part of a start. Within the grace of a change a node starts
-    a copy again, and then puts the former revision back: only then it is over.
+    a copy again, and then puts the former revision back: only then it is over. `resting`: it is pending, and nothing
+    is under way that would end it soon.
     """
 
     state: State
     text: str
     may_pass_ms: int = 0
+    resting: bool = False
 
 
 def judge(wanted: Wanted, app: AppView | None, why: Why | None) -> Seen:
@@ -82,7 +89,9 @@ def _judge_copies(wanted: Wanted, app: AppView, why: Why | None) -> Seen:
         return Seen(State.FAILED, text, _grace_ms(app) + PUT_BACK_MS)
     if HELD in states and not states & ON_ITS_WAY:
         return Seen(State.FAILED, text)
-    return Seen(State.DONE if states <= {HEALTHY} and healthy >= app.wanted else State.PENDING, text)
+    if states <= {HEALTHY} and healthy >= app.wanted:
+        return Seen(State.DONE, text)
+    return Seen(State.PENDING, text, resting=wanted.unchanged and "running" not in states)
 
 
 def _put_back(copy: CopyWhy) -> bool:
@@ -115,7 +124,7 @@ def judge_all(
 def ended(seen: Mapping[str, Seen], failing_ms: Mapping[str, int]) -> bool:
     """Whether there is nothing left to wait for. `failing_ms`: for how long each app has failed without a break."""
     return all(
-        one.state is not State.PENDING and failing_ms.get(name, 0) >= one.may_pass_ms
+        one.resting or (one.state is not State.PENDING and failing_ms.get(name, 0) >= one.may_pass_ms)
         for name, one in seen.items()
     )
 
@@ -136,10 +145,13 @@ def exit_code(seen: Mapping[str, Seen]) -> int:
     return EXIT_PENDING if State.PENDING in states else 0
 
 
-def ending(seen: Mapping[str, Seen]) -> Iterator[str]:
+def ending(seen: Mapping[str, Seen], wanted: tuple[Wanted, ...]) -> Iterator[str]:
     """What to look at, for each app that is not as wanted."""
+    first = {one.name for one in wanted if one.revision <= 1}
     for name, one in seen.items():
         if one.state is State.FAILED:
-            yield f"{name} failed: 'skerry why {name}' says more, 'skerry rollback {name}' goes back"
+            out = "remove" if name in first else "rollback"
+            does = "takes it away" if name in first else "goes back"
+            yield f"{name} failed: 'skerry why {name}' says more, 'skerry {out} {name}' {does}"
         elif one.state is State.PENDING:
             yield f"{name} is not there yet, and goes on by itself: 'skerry why {name}' says what it waits for"

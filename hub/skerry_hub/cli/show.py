@@ -45,6 +45,14 @@ def span(ms: int | None) -> str:
     return "0s"
 
 
+def left(ms: int) -> str:
+    """The time that is left, in its largest unit, to the nearest: an hour that has just begun is `1h`, not `59m`."""
+    for unit, letter in STEPS:
+        if ms * 100 >= unit * 99:
+            return f"{(ms + unit // 2) // unit}{letter}"
+    return "0s"
+
+
 def now_ms() -> int:
     """This machine's wall clock, for ages alone."""
     return int(time.time() * 1000)

@@ -6,11 +6,13 @@ import click
 
 from ..api.views import TokenAsk, TokenMade, TokenView
 from .client import api
+from .complete import token_ids
 from .errors import EXIT_USAGE, CliError
 from .group import Group
 from .options import Duration, Pair, connect, json_option, options, pairs
-from .show import as_json, labels, listed, now_ms, say, span, table
+from .show import as_json, labels, left, listed, now_ms, say, span, table
 
+YEAR = 366 * 86_400_000  # ms
 HEADS = ("TOKEN", "KIND", "STATE", "USES", "EXPIRES", "MADE BY", "GRANTS", "USED BY")
 
 
@@ -25,7 +27,10 @@ def token() -> None:
     "--limit", type=click.IntRange(min=1), metavar="N", help="With --reusable: let in N machines at most."
 )
 @click.option(
-    "--ephemeral", type=Duration(), metavar="DUR", help="Forget the node after this long without a word."
+    "--ephemeral",
+    type=Duration(10_000, YEAR),
+    metavar="DUR",
+    help="Forget the node after this long without a word.",
 )
 @click.option("--approval", is_flag=True, help="The node waits for 'skerry node approve'.")
 @click.option(
@@ -33,7 +38,12 @@ def token() -> None:
 )
 @click.option("--name-pattern", metavar="P", help="Names that the node may have, such as 'pump-*'.")
 @click.option(
-    "--expires", type=Duration(), default="1h", show_default=True, metavar="DUR", help="Valid this long."
+    "--expires",
+    type=Duration(1_000, YEAR),
+    default="1h",
+    show_default=True,
+    metavar="DUR",
+    help="Valid this long.",
 )
 @json_option
 def create(
@@ -55,7 +65,7 @@ def create(
         as_json(made)
         return
     click.echo(made.text)
-    ends = "never" if made.expires_at_ms is None else f"in {span(max(0, made.expires_at_ms - now_ms()))}"
+    ends = "never" if made.expires_at_ms is None else f"in {left(made.expires_at_ms - now_ms())}"
     click.echo(
         f"On the machine, as root: skerry-agent join TOKEN   (token {made.id}, expires {ends})", err=True
     )
@@ -91,8 +101,8 @@ def expiry(one: TokenView) -> str:
     """When the token ends, by this machine's clock; the hub's is the one that counts."""
     if one.expires_at_ms is None:
         return "never"
-    left = one.expires_at_ms - now_ms()
-    return f"in {span(left)}" if left > 0 else f"{span(-left)} ago"
+    ahead = one.expires_at_ms - now_ms()
+    return f"in {left(ahead)}" if ahead > 0 else f"{span(-ahead)} ago"
 
 
 def grants(one: TokenView) -> str:
@@ -105,7 +115,7 @@ def grants(one: TokenView) -> str:
 
 
 @token.command()
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=token_ids)
 @options(json_option)
 def revoke(id_: str, json_: bool) -> None:
     """Make a token useless. Nodes that joined by it stay."""

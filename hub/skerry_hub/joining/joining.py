@@ -17,6 +17,7 @@ from skerry_protocol import signing
 from skerry_protocol.ids import NodeId, NodeName, TokenId, is_name, node_id
 from skerry_protocol.messages import JoinReply, JoinRequest
 
+from ..appfile.texts import label_faults
 from ..clock import now_ms
 from ..journal import Happened, note
 from ..model import NodeRow, NodeState
@@ -107,7 +108,7 @@ async def _make(tx: Transaction, asked: JoinRequest, by: TokenRow, node: NodeId,
 
 def _own_labels(labels: Mapping[str, str]) -> dict[str, str]:
     """What the machine says of itself, where it is a label; the token's labels stand over these."""
-    kept = sorted((key, value) for key, value in labels.items() if is_name(key) and len(value) <= 100)
+    kept = sorted((key, value) for key, value in labels.items() if not label_faults({key: value}))
     return dict(kept[:20])
 
 

@@ -23,10 +23,13 @@ def ask(paths: Paths, request: Request) -> Status:
             answer = b"".join(iter(lambda: control.recv(65536), b""))
             reply = msgspec.json.decode(answer, type=Reply)
         except TimeoutError:
-            raise LabError(f"cannot {request.do}: the keeper does not answer (see {paths.log})") from None
+            text = f"cannot reach the lab '{paths.name}': its keeper does not answer (see {paths.log})"
+            raise LabError(text) from None
+        except PermissionError:
+            raise  # it may well be up, for root
         except (OSError, msgspec.DecodeError):
             raise LabError(
-                f"cannot {request.do}: the lab '{paths.name}' is not up (start it with 'skerry lab up')"
+                f"cannot reach the lab '{paths.name}': it is not up (start it with '{paths.command} up')"
             ) from None
     if reply.error or reply.status is None:
         raise LabError(reply.error or "cannot read the keeper's answer")

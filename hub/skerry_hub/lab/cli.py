@@ -5,6 +5,7 @@ Commands that run something in a machine become that something: their exit code 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -19,13 +20,19 @@ _REST = {"allow_interspersed_args": False}
 
 
 class _Group(click.Group):
-    """Turns LabError into one line and exit code 1."""
+    """Turns LabError, and what only root may do, into one line and exit code 1."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except LabError as error:
             raise click.ClickException(str(error)) from None
+        except PermissionError:
+            if os.geteuid() == 0:
+                raise
+            raise click.ClickException(
+                "cannot reach the labs of this machine: that takes root's rights"
+            ) from None
 
 
 @click.group("lab", cls=_Group, no_args_is_help=True)

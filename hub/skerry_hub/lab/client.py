@@ -136,6 +136,7 @@ class Lab:
 
     def boot(self, *nodes: str, seconds: float = 60.0) -> None:
         """Returns when systemd has no job left to do."""
+        preflight.check_boot(len(nodes))
         ask(self.paths, Request("boot", hosts=nodes, seconds=seconds))
 
     def poweroff(self, *nodes: str, clean: bool = False, seconds: float = 60.0) -> None:

@@ -32,7 +32,7 @@ def _first_pid(paths: Paths, folder: str, reason: str) -> int:
     root = leftovers.cgroup(paths)
     found = cgroups.pids(root / folder) if root else []
     if not found:
-        raise LabError(f"cannot enter the lab '{paths.name}': {reason} (see 'skerry lab status')")
+        raise LabError(f"cannot enter the lab '{paths.name}': {reason} (see '{paths.command} status')")
     return found[0]
 
 

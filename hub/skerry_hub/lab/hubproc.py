@@ -30,6 +30,7 @@ class HubProcess:
         self._cgroup = cgroups.INSIDE / HUB
         self._process: subprocess.Popen[bytes] | None = None
         self._paused = False
+        self._log_begins = 0
         self._lock = threading.RLock()
 
     def make(self) -> None:
@@ -59,6 +60,7 @@ class HubProcess:
         argv = [word.format_map(words) for word in self._config.hub_argv]
         environ = os.environ | {"PATH": f"{self._config.bindir}:{os.environ.get('PATH', os.defpath)}"}
         with self._paths.hub_log.open("ab") as log:
+            self._log_begins = log.tell()
             return subprocess.Popen(
                 ["sh", "-c", 'echo 0 > "$0/cgroup.procs"; exec nsenter "$@"', self._cgroup,
                  f"--net={internet.namespace(HUB)}", "--", *argv],
@@ -80,7 +82,9 @@ class HubProcess:
             time.sleep(_STEP)
 
     def _last_words(self) -> str:
-        lines = [line.strip() for line in self._paths.hub_log.read_text("utf-8", "replace").split("\n")]
+        """Of this start alone: what an earlier one said has nothing to do with it."""
+        said = self._paths.hub_log.read_bytes()[self._log_begins :].decode(errors="replace")
+        lines = [line.strip() for line in said.split("\n")]
         return f"{self._paths.hub_log} ends with: " + " / ".join([line for line in lines if line][-3:])
 
     def stop(self, seconds: float) -> None:

@@ -22,6 +22,7 @@ HUB_PORT = 8443
 RUN = Path("/run/skerry-lab")
 STORE = Path("/var/lib/skerry-lab")
 CGROUP = "skerry-lab"
+DEFAULT = "lab"
 MOST_NODES = 250
 
 Direction = Literal["both", "up", "down"]
@@ -60,6 +61,11 @@ class Paths:
     def run(self) -> Path:
         """Sockets and logs; goes with the lab."""
         return RUN / self.name
+
+    @property
+    def command(self) -> str:
+        """What people type to speak of this lab."""
+        return "skerry lab" if self.name == DEFAULT else f"skerry lab --name {self.name}"
 
     @property
     def lock(self) -> Path:

@@ -23,7 +23,7 @@ def start(config: Config, tied: int = -1) -> None:
     paths = Paths(config.name)
     lock = leftovers.lock(paths)
     if lock is None:
-        raise LabError(f"cannot start the lab '{config.name}': it is up ('skerry lab down' ends it)")
+        raise LabError(f"cannot start the lab '{config.name}': it is up ('{paths.command} down' ends it)")
     try:
         leftovers.clear(paths)
         leftovers.make_folder(paths.store)

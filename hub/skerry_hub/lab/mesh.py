@@ -21,6 +21,8 @@ from .client import Lab
 from .errors import LabError
 
 OPERATOR = "operator.toml"
+# Else an 'up' that is killed leaves a command behind, which makes a folder of a lab that is gone already.
+_TIED = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 def settings(lab: Lab) -> Path:
@@ -85,7 +87,7 @@ def _run(
     argv: Sequence[str], environ: dict[str, str] | None = None, check: bool = True, timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        argv,
+        [*_TIED, *argv],
         env=environ,
         capture_output=True,
         text=True,

@@ -113,6 +113,10 @@ class Node:
 
     def _leader(self) -> int:
         """The machine's PID 1, as the keeper numbers it."""
+        if self.state is State.PAUSED:
+            raise LabError(
+                f"cannot reach systemd in {self.host}: it is paused ('skerry lab resume {self.host}')"
+            )
         for pid in cgroups.pids(self._cgroup / "payload/init.scope"):
             return pid
         raise LabError(f"cannot find systemd in {self.host}: the node is {self.state}")

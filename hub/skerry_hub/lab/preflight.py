@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from . import cgroups
@@ -24,6 +26,9 @@ _MB = 1 << 20
 _MEMORY = 128 * _MB
 _MEMORY_PER_NODE = 64 * _MB
 _DISK = 256 * _MB
+_INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
+_INOTIFY_PER_NODE = 6  # systemd, its journal, its bus: five for long, one more while it boots
+_INOTIFY_TRIED = 400  # a process may not have many more open files
 
 
 def check(nodes: int) -> None:
@@ -36,6 +41,12 @@ def check(nodes: int) -> None:
     )
     hint = f" (apt-get install {' '.join(packages)})" if packages else ""
     raise LabError(f"cannot make a lab here: it lacks {', '.join(lacks)}{hint}")
+
+
+def check_boot(nodes: int) -> None:
+    """The same for nodes that are there and are to be switched on."""
+    for lack in _watches(nodes):
+        raise LabError(f"cannot boot: this machine lacks {lack}")
 
 
 def missing(nodes: int) -> Iterator[str]:
@@ -53,6 +64,7 @@ def missing(nodes: int) -> Iterator[str]:
     if not Path("/dev/net/tun").exists():
         yield "/dev/net/tun"
     yield from _room(nodes)
+    yield from _watches(nodes)
 
 
 def search_path() -> str:
@@ -74,6 +86,37 @@ def _room(nodes: int) -> Iterator[str]:
     disk = shutil.disk_usage("/var/lib").free
     if disk < _DISK:
         yield f"disk space in /var/lib ({_DISK // _MB} MB, {disk // _MB} MB are free)"
+
+
+def _watches(nodes: int) -> Iterator[str]:
+    """A node without them does not boot, and says nothing that leads there."""
+    wanted = nodes * _INOTIFY_PER_NODE
+    free = free_inotify(wanted)
+    if free < min(wanted, _INOTIFY_TRIED):
+        limit = _inotify_limit()
+        yield (
+            f"inotify instances ({wanted} for {nodes} nodes, {free} of {limit} are free:"
+            f" sysctl fs.inotify.max_user_instances={limit + max(512, wanted)})"
+        )
+
+
+def free_inotify(wanted: int) -> int:
+    """How many of so many could be had now; asked of the kernel, as other containers' are counted, but not seen."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with ExitStack() as opened:
+        for count in range(min(wanted, _INOTIFY_TRIED)):
+            found = libc.inotify_init1(os.O_CLOEXEC)
+            if found < 0:
+                return count
+            opened.callback(os.close, found)
+    return min(wanted, _INOTIFY_TRIED)
+
+
+def _inotify_limit() -> int:
+    try:
+        return int(_INOTIFY_LIMIT.read_text("ascii"))
+    except (OSError, ValueError):
+        return 0
 
 
 def _free_memory() -> int:

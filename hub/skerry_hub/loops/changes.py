@@ -52,12 +52,16 @@ class Change(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Proposal:
-    """`refusals`: nothing may be done. `notes`: what an operator should know. `confirm`: what needs a confirmation."""
+    """`refusals`: nothing may be done. `notes`: what an operator should know. `confirm`: what needs a confirmation.
+
+    `ask`: nodes that would have to be heard first, because copies go only to nodes that were heard lately.
+    """
 
     changes: tuple[Change, ...]
     refusals: tuple[str, ...]
     notes: tuple[str, ...]
     confirm: tuple[str, ...] = ()
+    ask: tuple[NodeId, ...] = ()
 
 
 def what_would_change(
@@ -91,7 +95,7 @@ def what_would_change(
     confirm = vanishing(before, after.placements, known)
     if confirm and not confirmed:
         refusals += [f"{text} (apply again with --confirm)" for text in confirm]
-    return Proposal(tuple(changes), tuple(refusals), tuple(notes), tuple(confirm))
+    return Proposal(tuple(changes), tuple(refusals), tuple(notes), tuple(confirm), after.ask)
 
 
 def vanishing(
@@ -161,7 +165,8 @@ class _View:
         """In order of Kind; exactly one `none` where nothing happens to any copy."""
         found = [*self._in_place(), *self._moves()]
         if not found:
-            text = f"{self.name}: nothing happens to its copies" + _why(self._fields())
+            nothing = "nothing happens to its copies" if self.old else "is new, and gets no copy for now"
+            text = f"{self.name}: {nothing}{_why(self._fields())}"
             found.append(Change(self.name, Kind.NONE, self._fields(), (), text))
         return sorted(found, key=lambda change: list(Kind).index(change.kind))
 
@@ -231,17 +236,26 @@ class _View:
                 )
         return found
 
+    def _left(self) -> tuple[NodeName, ...]:
+        """The nodes that a copy leaves, and its data does not."""
+        stays = {one.instance for one in self._has()}
+        return self._names(one.node for one in self._had() if one.instance not in stays)
+
     def notes(self) -> list[str]:
         """The price of words, and copies without a place."""
         found = [_unplaced(turned) for turned in self.after.turned if turned.app == self.name]
+        known = {node.name for node in self.nodes.values()}
+        strange = [name for name in self.new.place.nodes if name not in known] if self.new is not None else []
+        found += [f"{self.name}: place.nodes names {name}, and there is no such node" for name in strange]
         lease = lease_of(self.new) if self.new is not None else None
         if lease is not None and not (self.old and self.old.fenced):
             seconds = (lease.length_ms + lease.stop_ms) / 1000
             found.append(
                 f"{self.name} forbids overlap: a copy whose node cannot reach the hub is stopped within {seconds:g} s"
             )
-        if self.new is None and self.old is not None and self.old.volumes:
-            found.append(f"{self.name}: its data stays on the nodes: {', '.join(sorted(self.old.volumes))}")
+        if self.old is not None and self.old.volumes and (left := self._left()):
+            volumes = ", ".join(sorted(self.old.volumes))
+            found.append(f"{self.name}: its data stays on {', '.join(left)}: {volumes}")
         return found
 
 

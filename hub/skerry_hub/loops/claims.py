@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from skerry_protocol.app import App
-from skerry_protocol.ids import AppName, Claim, NodeId
+from skerry_protocol.ids import AppName, Claim, NodeId, NodeName
 from skerry_protocol.lease import Lease, lease_for
 
 from ..model import AssignmentRow, ClaimRow, ClaimState, Fact, Loss, Placement, Waiting
@@ -49,12 +49,14 @@ def step_claims(
     losses: Iterable[Loss] = (),
     restored: bool = False,
     running: Mapping[NodeId, Sequence[AssignmentRow]] | None = None,
+    names: Mapping[NodeId, NodeName] | None = None,
 ) -> ClaimsResult:
     """Ends, frees and gives claims.
 
     `apps` is by (name, revision) and holds the revision of every placement. `freed`: what beats freed since. `running`:
     for each node what it may run (`may_run`); it decides how long a claim must be waited for, and whether a copy may
     still live without a claim, from a time when its app was not fenced. `restored`: no new claim is given at all.
+    `names`: what people call the nodes.
     """
     rows = {(row.app, row.number): row for row in claims}
     wanted = {
@@ -63,7 +65,7 @@ def step_claims(
         if (lease := lease_of(apps[one.app, one.revision])) is not None
     }
     silent = frozenset(loss.node for loss in losses if loss.returned_at_ms is None)
-    known = _Known(running or {})
+    known = _Known(running or {}, names or {})
     result: list[ClaimRow] = []
     waiting: list[Waiting] = []
     for key in sorted({*rows, *wanted}):
@@ -79,7 +81,10 @@ def step_claims(
 class _Known:
     """What the nodes may be running, by copy: leases under claims, and copies without any."""
 
-    def __init__(self, running: Mapping[NodeId, Sequence[AssignmentRow]]) -> None:
+    def __init__(
+        self, running: Mapping[NodeId, Sequence[AssignmentRow]], names: Mapping[NodeId, NodeName]
+    ) -> None:
+        self._names = names
         self.leases: dict[tuple[AppName, int, Claim], set[Lease]] = {}
         self.loose: dict[Key, set[NodeId]] = {}
         for node, rows in running.items():
@@ -89,6 +94,10 @@ class _Known:
                         self.leases.setdefault((copy.app, copy.number, copy.claim), set()).add(copy.lease)
                     elif copy.claim is None:
                         self.loose.setdefault((copy.app, copy.number), set()).add(node)
+
+    def name(self, node: NodeId) -> str:
+        """For people; only who was forgotten has none."""
+        return self._names.get(node, str(node))
 
 
 def _step(
@@ -111,12 +120,16 @@ def _step(
     if row is not None and row.state is ClaimState.HELD:
         return _held(row, lease, known), None
     if row is not None and row.state is not ClaimState.FREE:
-        return row, _why_not_free(row)
+        return row, _why_not_free(row, known.name(row.node))
     if restored:
         return row, "the hub's state was restored: no new claim before 'skerry hub resume'"
     loose = sorted(known.loose.get(key, set()) - {placement.node})
     if loose:
-        return row, f"node {loose[0]} may still run a copy without a lease, from before overlap was forbidden"
+        name = known.name(loose[0])
+        return row, (
+            f"node {name} may still run a copy without a lease, from before overlap was forbidden: free once its"
+            f" beat shows that it let go, or by 'skerry node forget {name}'"
+        )
     number = Claim(row.claim + 1 if row is not None else 1)
     return _given(key, number, placement, lease), None
 
@@ -151,13 +164,11 @@ def _given(key: Key, number: Claim, placement: Placement, lease: Lease) -> Claim
     )
 
 
-def _why_not_free(row: ClaimRow) -> str:
+def _why_not_free(row: ClaimRow, node: str) -> str:
     seconds = f"{row.lost_after_ms / 1000:g} s"
     if row.state is ClaimState.VOID:
-        return (
-            f"claim {row.claim} is on node {row.node}, which fell silent: free {seconds} after its last grant"
-        )
+        return f"claim {row.claim} is on node {node}, which fell silent: free {seconds} after its last grant"
     return (
-        f"claim {row.claim} is still on node {row.node}: free once its beat shows that it let go, "
+        f"claim {row.claim} is still on node {node}: free once its beat shows that it let go, "
         f"or {seconds} after its last grant"
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from skerry_protocol.ids import AppName, InstanceId, NodeId, NodeName, instance_name
-from skerry_protocol.messages import Step, StepName, StepState
+from skerry_protocol.messages import Override, Step, StepName, StepState
 
 from ..model import (
     AppRow,
@@ -165,9 +165,13 @@ def _copy(placement: Placement, known: _Known) -> CopyWhy:
     name = instance_name(placement.app, placement.number)
     at = next((stage for stage in stages if stage.state is not StepState.DONE), None)
     state = at.state.value if at else "healthy"
-    headline = (
-        f"{name} is healthy on {node_name}" if at is None else _headline(name, node_name, at, known.now_ms)
-    )
+    word = _override(placement, known.facts.get(placement.node))
+    if at is None:
+        headline = f"{name} is healthy on {node_name}"
+    elif word is not None and at.state is StepState.HELD:
+        headline = f"{name} on {node_name}: {_in_place(word)}"
+    else:
+        headline = _headline(name, node_name, at, known.now_ms)
     claim = known.claims.get(placement.instance)
     return CopyWhy(
         name=name,
@@ -241,12 +245,9 @@ def _on_node(placement: Placement, newest: AssignmentRow, known: _Known) -> list
     stages = [Stage("publish", StepState.DONE, newest.made_at_ms)]
     for name, step in zip(StepName, current, strict=True):
         stages.append(_node_stage(name, step, any(current[list(StepName).index(name) :]), known))
-    held = _overridden(placement, fact)
-    if held is not None:  # what the node never came to, it passed over by its own word
-        over = [
-            Stage(one.name, StepState.DONE) if one.state is StepState.WAITING else one for one in stages[:-1]
-        ]
-        stages = [*over, held]
+    word = _override(placement, fact)
+    if word is not None:
+        stages = _held(stages, word)
     if loss is not None and stages[-1].state is StepState.DONE:
         text = f"the node is silent; this is the last that it said (lost_after {_span(loss.lost_after_ms)})"
         stages[-1] = Stage(stages[-1].name, StepState.HELD, loss.since_ms, text)
@@ -273,13 +274,30 @@ def _node_stage(name: StepName, step: Step | None, later: bool, known: _Known) -
     return Stage(name.value, StepState.DONE if passed else StepState.WAITING)
 
 
-def _overridden(placement: Placement, fact: Fact | None) -> Stage | None:
-    for word in fact.overrides if fact else ():
-        if word.instance == placement.instance and word.revision == placement.revision:
-            runs = f"revision {word.instead}" if word.instead else "nothing"
-            text = f"the node runs {runs} in its place, by {word.by}: {word.reason}"
-            return Stage(StepName.HEALTHY.value, StepState.HELD, word.made_at_ms, text)
-    return None
+def _held(stages: list[Stage], word: Override) -> list[Stage]:
+    """Up to the step that the node's own word ended, be it that it failed; what it never came to, it passed over."""
+    ended = {StepState.FAILED, StepState.HELD, StepState.RUNNING}
+    at = next((n for n, one in enumerate(stages) if one.state in ended), len(stages) - 1)
+    over = [Stage(one.name, StepState.DONE) if one.state is StepState.WAITING else one for one in stages[:at]]
+    return [*over, Stage(stages[at].name, StepState.HELD, word.made_at_ms, _in_place(word))]
+
+
+def _in_place(word: Override) -> str:
+    runs = f"revision {word.instead}" if word.instead else "nothing"
+    return f"the node runs {runs} in place of revision {word.revision}, by {word.by}: {word.reason}"
+
+
+def _override(placement: Placement, fact: Fact | None) -> Override | None:
+    """The node's own word on what this copy is to run."""
+    words = fact.overrides if fact else ()
+    return next(
+        (
+            word
+            for word in words
+            if word.instance == placement.instance and word.revision == placement.revision
+        ),
+        None,
+    )
 
 
 def _span(milliseconds: int) -> str:

@@ -12,6 +12,7 @@ from skerry_protocol.app import App
 from ..model import NodeRow, NodeState
 
 NOT_HEARD = "not heard from in the last 30 s"
+SILENT = "silent for a lost_after"
 
 
 def place_key(app: App) -> str:
@@ -42,9 +43,9 @@ def turned_away(app: App, node: NodeRow) -> str | None:
 
 
 def label(node: NodeRow, key: str) -> str | None:
-    """The node's label; `arch` and `node` are there without anybody's doing."""
-    builtin = {"arch": node.arch, "node": str(node.name)}
-    return node.labels.get(key) or builtin.get(key)
+    """The node's label; `arch`, `node` and `region` are there without anybody's doing, and by nobody's word others."""
+    builtin = {"arch": node.arch, "node": str(node.name), "region": node.region}
+    return builtin.get(key) or node.labels.get(key)
 
 
 def may_leave_data(app: App, node: NodeRow) -> bool:

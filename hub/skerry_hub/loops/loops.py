@@ -182,7 +182,11 @@ def _most(rows: Iterable[AssignmentRow], revisions: Revisions) -> Resources:
 def _claim(view: Fields, context: object) -> Fields:
     state, moment = _state(view), cast(Moment, context)
     apps = {key: row.app for key, row in state.revisions.items() if row.app is not None}
-    running = {node: may_run(rows, state.facts.get(node)) for node, rows in state.issued.items()}
+    # Who forgot a node was told that its copies run on, and answers for them: nothing waits for it any more.
+    members = frozenset(node.id for node in state.nodes)
+    running = {
+        node: may_run(rows, state.facts.get(node)) for node, rows in state.issued.items() if node in members
+    }
     done = step_claims(
         state.claims,
         [one for one in state.placements if (one.app, one.revision) in apps],
@@ -191,6 +195,7 @@ def _claim(view: Fields, context: object) -> Fields:
         losses=state.losses,
         restored=state.mesh.restored or moment.in_doubt,
         running=running,
+        names={node.id: node.name for node in state.nodes},
     )
     return {"claims": done.claims, "claims_waiting": done.waiting}
 
@@ -279,7 +284,7 @@ GRAPH = Graph(
         ),
         Step(
             "claim",
-            reads=_names("mesh revisions facts losses placements"),
+            reads=_names("mesh revisions nodes facts losses placements"),
             previous=_names("claims issued"),
             writes=_names("claims claims_waiting"),
             run=_claim,

@@ -121,13 +121,13 @@ class Reconciler:
             mesh=mesh,
             apps=apps,
             revisions=await self._all_revisions(view, apps, used),
-            nodes=await rows.nodes(view),
+            nodes=[msgspec.structs.replace(one, region=mesh.region) for one in await rows.nodes(view)],
             facts={fact.node: fact for fact in await rows.facts(view)},
             losses=await rows.losses(view),
             placements=placements,
             claims=await rows.claims(view),
             issued=by_node,
-            steps=await rows.steps(view),
+            steps=await rows.steps(view, live=True),
             words=await rows.words(view, gone),
             paused=frozenset(one.node for one in held if not one.overwrite),
             unshown=frozenset(one.node for one in held if one.envelope is None),
@@ -160,10 +160,8 @@ async def _write(tx: Transaction, state: State, outcome: Outcome) -> None:
     """What the run changed, by the hand of each owner."""
     await _placements(tx, state, outcome)
     before = {(row.app, row.number): row for row in state.claims}
-    claims = tx.as_owner(Owner.CLAIM)
-    for row in outcome.claims:
-        if before.get((row.app, row.number)) != row:
-            await rows.put_claim(claims, row)
+    new = [row for row in outcome.claims if before.get((row.app, row.number)) != row]
+    await tx.as_owner(Owner.CLAIM).put_all(s.claims, map(rows.claim_values, new))
     sign = tx.as_owner(Owner.SIGN)
     await sign.add(s.assignments, (rows.assignment_values(row) for row in outcome.assignments))
     await _prune(tx, state, outcome)
@@ -175,15 +173,17 @@ async def _placements(tx: Transaction, state: State, outcome: Outcome) -> None:
     hand = tx.as_owner(Owner.SCHEDULE)
     names = {node.id: node.name for node in state.nodes}
     before = {one.instance: one for one in state.placements}
+    moves = []
     for ended, reason in outcome.schedule.ended:
         await rows.end_placement(hand, ended, now_ms(), reason)
-        await note(hand, _moved(ended, names.get(ended.node) or ended.node, "ended", reason))
-    for one in outcome.schedule.placements:
-        if one.instance not in before:
-            await hand.add(s.placements, [rows.placement_values(one)])
-            await note(hand, _moved(one, names.get(one.node) or one.node, "placed", one.reason))
-        elif before[one.instance] != one:
-            await hand.put(s.placements, rows.placement_values(one))
+        moves.append(_moved(ended, names.get(ended.node) or ended.node, "ended", reason))
+    new = [one for one in outcome.schedule.placements if one.instance not in before]
+    changed = [one for one in outcome.schedule.placements if before.get(one.instance, one) != one]
+    # Thousands may change at once: one statement for all of them, else this is most of the run.
+    await hand.add(s.placements, map(rows.placement_values, new))
+    await hand.put_all(s.placements, map(rows.placement_values, changed))
+    moves += [_moved(one, names.get(one.node) or one.node, "placed", one.reason) for one in new]
+    await note(hand, *moves)
 
 
 def _moved(one: Placement, node: str, what: str, reason: str) -> Happened:

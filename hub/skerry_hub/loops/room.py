@@ -14,7 +14,7 @@ from skerry_protocol.app import App, Resources
 from skerry_protocol.ids import NodeId
 
 from ..model import NodeRow
-from .fits import NOT_HEARD, label, place_key, turned_away
+from .fits import NOT_HEARD, SILENT, label, place_key, turned_away
 
 Score = tuple[int, int, str]
 
@@ -48,11 +48,20 @@ class Room:
     """The nodes of the region with what is reserved on each."""
 
     def __init__(
-        self, nodes: Iterable[NodeRow], fresh: frozenset[NodeId], asked: frozenset[NodeId] | None = None
+        self,
+        nodes: Iterable[NodeRow],
+        fresh: frozenset[NodeId],
+        asked: frozenset[NodeId] | None = None,
+        lost: frozenset[NodeId] = frozenset(),
     ) -> None:
-        """`fresh`: heard lately. `asked`: asked to beat just now and silent; None: nobody asks."""
+        """`fresh`: heard lately. `asked`: asked to beat just now and silent; None: nobody asks.
+
+        `lost`: declared silent, however lately they were heard: a copy with a short lost_after would be handed from one
+        of them to the other.
+        """
         self.nodes = {node.id: node for node in sorted(nodes, key=lambda node: (node.name, node.id))}
-        self.fresh = fresh
+        self.fresh = fresh - lost
+        self.lost = lost
         self.asked = asked
         self._loads = {node: _Load() for node in self.nodes}
         self._classes: dict[tuple[str, str | None], _Class] = {}
@@ -121,6 +130,8 @@ class Room:
         rules = turned_away(want.app, node)
         if rules is not None:
             return rules
+        if node.id in self.lost:
+            return SILENT
         if node.id not in self.fresh:
             return NOT_HEARD
         if node.id in want.avoid:
@@ -139,7 +150,7 @@ class Room:
     def _make_class(self, app: App) -> _Class:
         made = _Class()
         for node in self.nodes.values():
-            if turned_away(app, node) is not None:
+            if turned_away(app, node) is not None or node.id in self.lost:
                 continue
             if node.id in self.fresh:
                 made.values.setdefault(self._value(app, node.id), []).append((self._score(node.id), node.id))

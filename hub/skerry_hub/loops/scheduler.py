@@ -70,12 +70,12 @@ def schedule(
     `now_ms` and `entropy` (7 bytes or more a call) only stamp what is new.
     """
     rows = sorted(apps, key=lambda row: row.name)
-    room = Room(nodes, fresh, asked)
     lost: dict[NodeId, int] = {}
     rows_of_loss = tuple(losses)
     for loss in rows_of_loss:
         if loss.returned_at_ms is None:
             lost[loss.node] = max(lost.get(loss.node, 0), loss.lost_after_ms)
+    room = Room(nodes, fresh, asked, frozenset(lost))
     back = frozenset((loss.node, loss.lost_after_ms) for loss in rows_of_loss)
     situation = Situation(room.nodes, lost, back, healthy, applied_newest, restored)
     out = _Out()

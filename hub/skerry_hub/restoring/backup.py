@@ -6,6 +6,8 @@ resumes, nodes that are ahead of it are paused, and nothing moves because of wha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -23,34 +25,36 @@ def make_backup(source: Path, target: Path) -> None:
         sqlite.check(target)
     except FileExistsError as error:
         raise StoreError(f"cannot write {target}: it is there already (choose another name)") from error
-    except OSError as error:
-        raise StoreError(f"cannot write {target}: {error}") from error
+    except (OSError, sqlite.Failed) as error:
+        raise StoreError(f"cannot write {target}: {error} (look at the disk that it is on)") from error
 
 
-async def restore(backup: Path, database: Path) -> None:
-    """Puts `backup` in the place of `database` and marks it restored; the former one stays as `<name>.before-…`.
+async def restore(backup: Path, database: Path, expected: tuple[str, str] | None = None) -> Path | None:
+    """Puts `backup` in the place of `database` and marks it restored. Returns where the former one is now.
 
-    The hub must not run: raises StoreError where it does, and where the backup is no store of this mesh.
+    The former one is not looked at: it may be damaged, which is why this is done. `expected`: mesh and region of this
+    hub. Raises StoreError where a hub runs on it, and where the backup is no store of this mesh.
     """
     sqlite.check(backup)
-    there = sqlite.exists(database)
+    with sqlite.FileLock(database) as lock, _beside(database) as new:
+        lock.take()
+        make_backup(backup, new)
+        await _mark(new, backup, expected)
+        return _swap(new, database)
+
+
+@contextmanager
+def _beside(database: Path) -> Iterator[Path]:
+    """A name for the new store, of which nothing is left however this ends."""
     new = database.with_name(f".{database.name}.restored")
-    for old in (new, new.with_name(new.name + "-wal"), new.with_name(new.name + "-shm")):
-        old.unlink(missing_ok=True)
-    make_backup(backup, new)
-    await _mark(new, backup, await _mesh_name(database) if there else None)
-    _swap(new, database)
-
-
-async def _mesh_name(database: Path) -> tuple[str, str] | None:
-    """The mesh of the store that is there, which also shows that no hub has it open."""
-    store = await Store.open(database)
+    parts = [new.with_name(new.name + suffix) for suffix in ("", "-wal", "-shm", ".lock")]
     try:
-        async with store.read() as view:
-            mesh = await rows.mesh(view)
+        for part in parts:
+            part.unlink(missing_ok=True)
+        yield new
     finally:
-        await store.close()
-    return (mesh.mesh, mesh.region) if mesh else None
+        for part in parts:
+            part.unlink(missing_ok=True)
 
 
 async def _mark(new: Path, backup: Path, expected: tuple[str, str] | None) -> None:
@@ -71,16 +75,18 @@ async def _mark(new: Path, backup: Path, expected: tuple[str, str] | None) -> No
             await note(hand, Happened("restored", f"the store was put back from {backup.name}"))
     finally:
         await store.close()
-    new.with_name(new.name + ".lock").unlink(missing_ok=True)
 
 
-def _swap(new: Path, database: Path) -> None:
+def _swap(new: Path, database: Path) -> Path | None:
     """The former store, with what is still in its log, is kept beside: a backup may be the wrong one."""
-    kept = database.with_name(f"{database.name}.before-{now_ms()}")
+    kept = database.with_name(f"{database.name}.before-{now_ms()}") if database.exists() else None
     for suffix in ("", "-wal"):
         former = database.with_name(database.name + suffix)
-        if former.exists():
+        if former.exists() and kept is None:
+            former.unlink()  # the log of a store that is gone must not be taken for the new one's
+        elif former.exists() and kept is not None:
             former.rename(kept.with_name(kept.name + suffix))
     database.with_name(database.name + "-shm").unlink(missing_ok=True)
     new.replace(database)
     sync_folder(database.parent)
+    return kept

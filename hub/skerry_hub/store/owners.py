@@ -1,6 +1,6 @@
 """Who may write what: each table of the store has exactly one owner, and the store holds everybody to it.
 
-Journals are the one exception: they only grow, and whoever changes something says so there in the same transaction.
+Journals are the one exception: whoever changes something says so there in the same transaction, and nobody edits.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Owner(StrEnum):
     API = "api"
     LEADER = "leader"
     RESUME = "resume"
+    UPKEEP = "upkeep"
 
 
 OWNS: dict[Owner, frozenset[str]] = {
@@ -36,8 +37,10 @@ OWNS: dict[Owner, frozenset[str]] = {
     Owner.API: frozenset({"idempotency"}),
     Owner.LEADER: frozenset({"lead"}),
     Owner.RESUME: frozenset({"meta", "paused"}),
+    Owner.UPKEEP: frozenset(),
 }
 JOURNALS = frozenset({"events", "revisions"})
+TRIMMED = frozenset({"events"})  # by upkeep, to the bound that the region set
 
 
 class NotYours(RuntimeError):

@@ -152,7 +152,11 @@ async def claims(view: View) -> list[ClaimRow]:
 
 async def put_claim(hand: Writer, row: ClaimRow) -> None:
     """The newest claim of its (app, number): rows are replaced, never dropped."""
-    await hand.put(s.claims, {"app": row.app, "number": row.number, "doc": dump(row)})
+    await hand.put(s.claims, claim_values(row))
+
+
+def claim_values(row: ClaimRow) -> Values:
+    return {"app": row.app, "number": row.number, "doc": dump(row)}
 
 
 async def boots(view: View) -> list[BootRow]:
@@ -226,10 +230,12 @@ async def forget_steps(hand: Writer) -> None:
     await hand.drop(s.steps)
 
 
-async def steps(view: View, app: AppName | None = None) -> list[StepRow]:
-    """The newest word on each step; of all instances or those of one app."""
-    t = s.steps
+async def steps(view: View, app: AppName | None = None, live: bool = False) -> list[StepRow]:
+    """The newest word on each step; of all instances or those of one app, with `live` without those that ended."""
+    t, p = s.steps, s.placements
     statement = select(t.c.node, t.c.doc).order_by(t.c.instance, t.c.step)
     if app is not None:
         statement = statement.where(t.c.app == app)
+    if live:
+        statement = statement.where(t.c.instance.in_(select(p.c.instance).where(p.c.ended_at_ms.is_(None))))
     return [StepRow(NodeId(str(node)), load(Step, doc)) for node, doc in await view.rows(statement)]

@@ -10,12 +10,14 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 BUSY_MS = 5_000
+Failed = sqlite3.Error  # what `copy` raises, beside OSError
 READERS = 4
 
 
@@ -56,6 +58,12 @@ class FileLock:
         os.ftruncate(fd, 0)
         os.pwrite(fd, str(os.getpid()).encode(), 0)
         self._fd = fd
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.free()
 
     def free(self) -> None:
         """Lets another process have the file."""
@@ -100,6 +108,28 @@ def _engine(path: Path, size: int, begin: str, pragmas: tuple[str, ...]) -> Asyn
     return engine
 
 
+def unusable(path: Path, error: DBAPIError) -> StoreError:
+    """What a failure to open means for people."""
+    kind = error.orig.sqlite_errorcode & 0xFF if isinstance(error.orig, sqlite3.Error) else None
+    then = "look at the disk: is it full, or failing?"
+    if kind in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        then = "it is damaged: put a backup back with 'skerry-hub restore FILE'"
+    return StoreError(f"cannot open {path}: {error.orig} ({then})")
+
+
+def unwritable(path: Path, error: DBAPIError) -> StoreError | None:
+    """The same for a failed write; None for a failure that the disk has no part in."""
+    kind = error.orig.sqlite_errorcode & 0xFF if isinstance(error.orig, sqlite3.Error) else None
+    if kind not in {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CORRUPT,
+    }:
+        return None
+    return StoreError(f"cannot write {path}: {error.orig} (nothing was changed: look at the hub's disk)")
+
+
 def copy(source: Path, target: Path) -> None:
     """A consistent copy of a live database in one file (blocking: call it in a thread). `target` must not exist.
 
@@ -112,11 +142,6 @@ def copy(source: Path, target: Path) -> None:
         kept.execute("PRAGMA journal_mode=DELETE")
     with target.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def exists(path: Path) -> bool:
-    """Whether there is a store at `path`."""
-    return path.exists()
 
 
 def check(path: Path) -> None:

@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sqlalchemy import Executable, Table, delete, insert, update
+from sqlalchemy import Executable, Table, bindparam, delete, insert, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.elements import ColumnElement
 
 from . import sqlite
 from .migrate import upgrade
-from .owners import JOURNALS, OWNS, NotYours, Owner, check_owners
+from .owners import JOURNALS, OWNS, TRIMMED, NotYours, Owner, check_owners
 from .schema import metadata
 
 Value = str | int | bytes | None
@@ -68,6 +69,16 @@ class Writer:
         await self.drop(table, *(column == row[column.name] for column in table.primary_key.columns))
         await self._connection.execute(insert(table).values(**row))
 
+    async def put_all(self, table: Table, rows: Iterable[Values]) -> None:
+        """`put` for many rows, in two statements."""
+        if many := [dict(row) for row in rows]:
+            self._mine(table)
+            keys = table.primary_key.columns
+            where = [column == bindparam(f"key_{column.name}") for column in keys]
+            gone = [{f"key_{column.name}": row[column.name] for column in keys} for row in many]
+            await self._connection.execute(delete(table).where(*where), gone)
+            await self._connection.execute(insert(table), many)
+
     async def change(self, table: Table, values: Values, *where: ColumnElement[bool]) -> int:
         """Sets columns of the rows that match; returns how many did."""
         self._mine(table)
@@ -77,6 +88,13 @@ class Writer:
         """Deletes the rows that match; returns how many did."""
         self._mine(table)
         return (await self._connection.execute(delete(table).where(*where))).rowcount
+
+    async def trim(self, journal: Table, *where: ColumnElement[bool]) -> int:
+        """Deletes rows of a journal that has a bound; only upkeep may."""
+        if self._owner is not Owner.UPKEEP or journal.name not in TRIMMED:
+            raise NotYours(f"{self._owner} must not trim {journal.name}")
+        self._touched.add(journal.name)
+        return (await self._connection.execute(delete(journal).where(*where))).rowcount
 
 
 class Transaction(View):
@@ -108,16 +126,24 @@ class Store:
 
     @classmethod
     async def open(cls, path: Path) -> Store:
-        """Locks and opens `path`, made where missing. Raises StoreError where another hub has it or it is newer."""
+        """Locks and opens `path`, made where missing.
+
+        Raises StoreError where another hub has it, or it is newer, damaged or on a full disk.
+        """
         check_owners(OWNS, frozenset(metadata.tables))
         lock = sqlite.FileLock(path)
         lock.take()
-        writer = sqlite.writer(path)
         try:
-            await upgrade(writer)
-        except BaseException:
-            await writer.dispose()
+            writer = sqlite.writer(path)
+            try:
+                await upgrade(writer)
+            except BaseException:
+                await writer.dispose()
+                raise
+        except BaseException as error:
             lock.free()
+            if isinstance(error, DBAPIError):
+                raise sqlite.unusable(path, error) from error
             raise
         return cls(path, lock, writer, sqlite.readers(path))
 
@@ -136,10 +162,13 @@ class Store:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Transaction]:
-        """The next write transaction; others wait for it, so it must be short."""
+        """The next write transaction; others wait for it, so it must be short. Raises StoreError for a full disk."""
         async with self._turn:
-            async with self._writer.begin() as connection:
-                transaction = Transaction(connection)
-                yield transaction
+            try:
+                async with self._writer.begin() as connection:
+                    transaction = Transaction(connection)
+                    yield transaction
+            except DBAPIError as error:
+                raise sqlite.unwritable(self.path, error) or error from error
             for listener in self._listeners if transaction.touched else ():
                 listener(frozenset(transaction.touched))

@@ -53,6 +53,7 @@ class Bringing:
             identity(), pin=pin(public_key(hub.root)), delegation=hub.shown, hubs=(hub.address,)
         )
         self.said: list[tuple[str, str]] = []
+        self.who = who
         self.downloads = Downloads(who, new_key(), self.state, lambda sha, why: self.said.append((sha, why)))
 
     def here(self, one: Artifact) -> bool:
@@ -70,6 +71,20 @@ async def test_what_is_wanted_comes_and_nothing_of_it_is_left_over(tmp_path: Pat
     one.downloads.want([artifact(data)])
     await until(lambda: one.here(artifact(data)))
     assert one.parts() == []
+    await one.downloads.close()
+
+
+async def test_a_renewed_node_fetches_from_where_its_hub_is_now(tmp_path: Path, hub: ArtifactHub) -> None:
+    data = archive("a")
+    hub.artifacts[artifact(data).sha256] = data
+    one = Bringing(tmp_path, hub)
+    one.downloads.renewed(structs.replace(one.who, hubs=("127.0.0.1:1",)))
+    one.downloads.want([artifact(data)])
+    await until(lambda: bool(one.said))
+    assert "127.0.0.1:1" in one.said[0][1]
+    one.downloads.renewed(one.who)
+    one.downloads.hurry()
+    await until(lambda: one.here(artifact(data)))
     await one.downloads.close()
 
 

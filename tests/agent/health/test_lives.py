@@ -90,6 +90,27 @@ async def test_a_crash_loop_after_a_change_is_counted_end_by_end_and_rolled_back
     await watched.lives.close()
 
 
+async def test_an_agent_that_begins_says_nothing_of_a_copy_before_it_looked(rig: Rig) -> None:
+    """Else each of its restarts would tell that every copy that runs is starting."""
+    await rig.run(assignment(1, Copy(b.an_app())))
+    watched = Watched(rig)
+    watched.lives.begin(watched.only(), has_previous=False, changed=False)
+    assert watched.states == []
+    await until(lambda: bool(watched.states))
+    assert watched.states[0].active_since_ms is not None
+    await watched.lives.close()
+
+
+async def test_a_copy_that_is_down_when_the_agent_begins_is_told_of_once_it_looked(rig: Rig) -> None:
+    await rig.run(assignment(1, Copy(b.an_app())))
+    await rig.systemd.stop(WEB, 1)
+    watched = Watched(rig)
+    watched.lives.begin(watched.only(), has_previous=False, changed=False)
+    await until(lambda: bool(watched.states))
+    assert watched.states[0].active_since_ms is None
+    await watched.lives.close()
+
+
 async def test_ends_between_two_looks_are_all_counted(rig: Rig) -> None:
     await rig.run(assignment(1, Copy(b.an_app())))
     watched = Watched(rig)

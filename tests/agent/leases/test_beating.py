@@ -84,6 +84,7 @@ async def test_an_agent_that_died_at_any_moment_is_no_clone(tmp_path: Path, rig:
             with suppress(asyncio.CancelledError):
                 await call
             hub.mute = False
+            rig.systemd.advance(1_000)
             again = beating(rig, node.bus)
             assert await again.beat()
             assert hub.beats[-1][1].reply == 0
@@ -92,6 +93,7 @@ async def test_an_agent_that_died_at_any_moment_is_no_clone(tmp_path: Path, rig:
             assert await again.beat()
             assert await again.beat()
             (rig.places.run / "grants").write_bytes(before)  # what it was told last was never kept
+            rig.systemd.advance(1_000)
             assert await beating(rig, node.bus).beat()
             assert hub.troubles == []
             assert len({beat.boot for _, beat in hub.beats}) == 1

@@ -1,5 +1,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from skerry_agent.reports.outbox import (
     BATCH_MAX,
@@ -31,6 +32,22 @@ def an_event(code: str = "restarted", instance: str = "web-1", at_ms: int = 0) -
 def test_a_newer_step_takes_the_place_of_an_unsent_one() -> None:
     box = add_step(add_step(Outbox("o"), a_step(seq=1)), a_step(seq=2))
     assert [step.seq for step in box.steps] == [2]
+
+
+def test_a_batch_of_long_texts_stays_below_what_the_transport_takes() -> None:
+    """Characters are not bytes: a batch that is too large would be sent again for ever."""
+    box = Outbox("o")
+    for number in range(BATCH_MAX):
+        event = an_event(instance=f"web-{number}")
+        box = add_event(box, structs.replace(event, text="\U0001f30a" * 3_000))
+    total = 0
+    while not box.empty:
+        box, batch = next_batch(box, 0)
+        assert batch is not None
+        assert 0 < len(encode(batch)) < 700_000
+        total += len(batch.entries)
+        box = acknowledged(box, batch)
+    assert total == BATCH_MAX
 
 
 def test_an_older_step_changes_nothing() -> None:

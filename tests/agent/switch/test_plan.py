@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -12,6 +14,7 @@ from skerry_agent.switch.actions import (
     RemoveInstance,
     RestartUnit,
     SetProperties,
+    Settle,
     StartUnit,
     StopUnit,
     WriteUnit,
@@ -199,6 +202,43 @@ def test_a_live_change_sets_properties_and_starts_nothing() -> None:
     assert [action.properties for action in done if isinstance(action, SetProperties)] == [
         {"MemoryMax": 2 << 20}
     ]
+
+
+def test_a_live_change_that_broke_off_anywhere_starts_nothing_either() -> None:
+    """The agent may be killed at any point of it."""
+    first = target_of(of(("web", {"resources": Resources(memory_bytes=1 << 20)}, 1)))
+    second = target_of(of(("web", {"resources": Resources(memory_bytes=2 << 20)}, 2), generation=2))
+    for steps in range(8):
+        machine = Machine()
+        run(machine, first)
+        broken = run(machine, second, steps=steps)
+        mended = run(machine, second)
+        assert RestartUnit not in kinds(mended)
+        assert machine.started["skerry-web-0.service"] == 1
+        settled = any(isinstance(action, Settle) for action in broken)
+        assert settled or [one.properties for one in mended if isinstance(one, SetProperties)] == [
+            {"MemoryMax": 2 << 20}
+        ]
+        check(machine, second, ALL)
+
+
+def test_an_agent_that_renders_the_same_app_in_another_way_restarts_nothing() -> None:
+    """No unit notices an upgrade; the new text holds from the unit's next start."""
+    machine = Machine()
+    target = target_of(of(("web", {}, 1)))
+    run(machine, target)
+    name, one = next(iter(target.instances.items()))
+    text = one.rendered.units[one.rendered.service] + "# by a newer agent\n"
+    newer = structs.replace(one.rendered, units={one.rendered.service: text}, restart_key="newer")
+    upgraded = structs.replace(target, instances={name: structs.replace(one, rendered=newer)})
+    for steps in range(6):
+        again = replace(machine, files=dict(machine.files), loaded=dict(machine.loaded))
+        run(again, upgraded, steps=steps)
+        run(again, upgraded)
+        assert again.files[one.rendered.service] == text
+        assert again.started[one.rendered.service] == 1
+        assert again.applied.instances == upgraded.instances
+        assert plan(again.applied, upgraded, again.observe(), ALL).actions == ()
 
 
 def test_new_content_needs_a_restart_but_no_reload() -> None:

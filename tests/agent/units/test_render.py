@@ -222,6 +222,7 @@ def test_the_users_word_and_field_are_one() -> None:
         assert found["User"] == ["www"]
         assert "DynamicUser" not in found
         assert found["BindPaths"] == ["/var/lib/skerry-volumes/web-0/d:/d"]
+        assert found["StateDirectoryMode"] == ["0700"]  # it lies where every instance can look
 
 
 def test_after_names_the_units_of_that_app_on_this_node() -> None:

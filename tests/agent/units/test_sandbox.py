@@ -19,12 +19,12 @@ WORDS = {
 }
 # What each word may change or leave out; everything else has to stay as it is.
 OPENS = {
-    "host-network": {"PrivateNetwork"},
+    "host-network": {"PrivateNetwork", "BindReadOnlyPaths"},
     "path": {"BindReadOnlyPaths", "InaccessiblePaths", "TemporaryFileSystem"},
     "write": {"BindPaths", "InaccessiblePaths", "TemporaryFileSystem"},
-    "home": {"ProtectHome"},
-    "devices": {"PrivateDevices", "ProtectClock", "DevicePolicy"},
-    "device": {"PrivateDevices", "DevicePolicy", "DeviceAllow"},
+    "home": {"ProtectHome", "BindReadOnlyPaths"},
+    "devices": {"PrivateDevices", "ProtectClock", "DevicePolicy", "BindReadOnlyPaths"},
+    "device": {"PrivateDevices", "DevicePolicy", "DeviceAllow", "BindReadOnlyPaths"},
     "capability": {"PrivateUsers", "CapabilityBoundingSet", "AmbientCapabilities"},
     "user": {"DynamicUser", "PrivateUsers", "User"},
     "memory": {"MemoryDenyWriteExecute"},
@@ -66,3 +66,18 @@ def test_all_devices_are_not_narrowed_by_one() -> None:
 
 def test_every_system_call_is_not_narrowed_by_namespaces() -> None:
     assert not any(key == "SystemCallFilter" for key, _ in lines([WORDS["calls"], WORDS["namespaces"]]))
+
+
+def test_the_sockets_of_other_services_in_run_are_out_of_sight() -> None:
+    """A read-only mount keeps nobody from connecting to the system bus."""
+    shown = [value for key, value in lines(()) if key == "BindReadOnlyPaths"]
+    assert ("TemporaryFileSystem", "/run:ro") in lines(())
+    assert shown == ["-/run/systemd/journal", "-/run/systemd/userdb"]
+    asked = lines([WORDS["host-network"], Word(Kind.HOST_PATH, "/run/dbus")])
+    assert {("BindReadOnlyPaths", "-/run/systemd/resolve"), ("BindReadOnlyPaths", "/run/dbus")} <= set(asked)
+
+
+def test_a_path_that_is_asked_for_writable_is_not_shown_read_only_too() -> None:
+    written = lines([WORDS["home"], Word(Kind.HOST_PATH_WRITE, "/run/user")])
+    assert ("BindPaths", "/run/user") in written
+    assert ("BindReadOnlyPaths", "-/run/user") not in written

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
-from skerry_agent.view.merging import merged, one_by_one
+from skerry_agent.view.merging import merged, one_by_one, with_pauses
 
 
 async def numbers(start: int, count: int, ended: list[int], fault: bool = False) -> AsyncGenerator[int, None]:
@@ -52,3 +52,46 @@ async def test_the_first_error_ends_all_and_is_raised() -> None:
         async for _ in merged([numbers(0, 3, ended, fault=True), numbers(10**9, 10**9, ended)]):
             pass
     assert sorted(ended) == [0, 10**9]
+
+
+async def test_a_quiet_stream_shows_life_and_loses_nothing() -> None:
+    ended: list[int] = []
+    written = asyncio.Event()
+
+    async def quiet() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+            await written.wait()
+            yield 2
+        finally:
+            ended.append(1)
+
+    found: list[int | None] = []
+    async for item in with_pauses(quiet(), pause_s=0.001):
+        found.append(item)
+        if found.count(None) == 3:
+            written.set()
+    assert found[0] is None
+    assert [item for item in found if item is not None] == [1, 2]
+    assert ended == [1]
+
+
+async def test_whoever_stops_listening_ends_a_stream_that_says_nothing() -> None:
+    ended: list[int] = []
+
+    async def silent() -> AsyncGenerator[int, None]:
+        try:
+            await asyncio.Event().wait()
+            yield 1
+        finally:
+            ended.append(1)
+
+    async with aclosing(with_pauses(silent(), pause_s=0.001)) as every:
+        assert [await anext(every), await anext(every)] == [None, None]
+    assert ended == [1]
+
+
+async def test_an_error_of_a_stream_with_pauses_is_raised() -> None:
+    with pytest.raises(OSError, match="broken"):
+        async for _ in with_pauses(numbers(0, 2, [], fault=True), pause_s=1):
+            pass

@@ -351,3 +351,10 @@ def test_sound_apps_are_parsed_and_pass_the_check_of_the_wire(
     assert isinstance(got, Parsed), format_faults(got)
     pushed = {arch: Artifact("0" * 64, 1) for arch in got.artifacts.get(AppName("x"), {})}
     assert check_app(with_artifacts(got.apps[0], pushed)) == []
+
+
+def test_what_others_call_an_architecture_is_understood_enough_to_say_ours() -> None:
+    text = '[app.a]\nrun = ["x"]\navailability = "best-effort"\nartifact = { amd64 = "a.tar", arm64 = "b.tar" }\n'
+    found = parse(text, "a.toml")
+    assert isinstance(found, Faults)
+    assert [fault.hint for fault in found.faults] == ["did you mean x86_64?", "did you mean aarch64?"]

@@ -11,6 +11,7 @@ from skerry_hub.beats.events import (
     BeatHeard,
     DeclareReturned,
     DeclareSilent,
+    DropLate,
     ForgetLoss,
     FreeClaim,
     Gap,
@@ -187,10 +188,12 @@ def test_a_restarted_hub_knows_the_boot_that_it_granted() -> None:
         assert hear(other, 160.0, reply=10)[0].grants == (L,)
 
 
-def test_an_old_boot_heard_again_is_a_clone_until_an_operator_names_one() -> None:
+def test_boots_that_are_heard_by_turns_are_clones_until_an_operator_names_one() -> None:
     beats = hub()
     hear(beats, 1.0, boot="one")
     hear(beats, 2.0, boot="two")
+    assert hear(beats, 2.3, boot="one", reply=1)[0].grants == ()
+    assert hear(beats, 2.6, boot="two", reply=1)[0].grants == ()
     reply, actions = hear(beats, 3.0, boot="one", reply=1)
     assert reply.grants == ()
     assert "two machines, one identity" in str(reply.trouble)
@@ -214,11 +217,44 @@ def test_an_old_number_is_a_clone_but_a_lost_reply_or_a_new_agent_is_not() -> No
     assert any(isinstance(one, ReportClone) for one in hear(beats, 7.0, reply=third.number)[1])
 
 
+def test_a_late_beat_says_nothing() -> None:
+    """Not that a claim is free, not that the node is there, and not that there are two machines."""
+    beats = hub()
+    first, _ = hear(beats, 1.0, at_us=100)
+    second, _ = hear(beats, 2.0, at_us=200, reply=first.number)
+    ending(beats, 3.0)
+    for at_us in (100, 199, 200):
+        late, actions = hear(
+            beats, 50.0, at_us=at_us, applied=WITHOUT.issued, accepted=WITHOUT.issued, claims=()
+        )
+        assert actions == [DropLate(A)]
+        assert (late.grants, late.number) == ((), 0)
+        assert "it came late" in str(late.trouble)
+    assert beats.last_heard(A) == 2.0
+    assert hear(beats, 51.0, at_us=201, reply=second.number)[0].trouble is None
+
+
+def test_an_old_boots_last_word_that_comes_late_makes_the_new_one_wait_and_no_more() -> None:
+    beats = hub()
+    hear(beats, 1.0, boot="one", at_us=9_000)
+    hear(beats, 2.0, boot="two", at_us=50)
+    assert hear(beats, 3.0, boot="one", at_us=9_000)[1] == [DropLate(A)]  # this one had come before
+    assert hear(beats, 3.5, boot="two", at_us=60)[0].trouble is None
+    assert hear(beats, 4.0, boot="one", at_us=9_500)[0].grants == ()  # this one had not
+    for now in (5.0, 40.0, 63.9):
+        assert hear(beats, now, boot="two", at_us=int(now * 1e6))[0].grants == ()
+    reply, actions = hear(beats, 66.0, boot="two", at_us=66_000_000)
+    assert (reply.grants, reply.trouble) == ((L,), None)
+    assert "ReportClone" not in kinds(actions)
+
+
 def test_a_clone_frees_no_claim() -> None:
     beats = hub()
     hear(beats, 1.0, boot="one")
     hear(beats, 2.0, boot="two")
     hear(beats, 3.0, boot="one")
+    hear(beats, 3.3, boot="two")
+    hear(beats, 3.6, boot="one")
     ending(beats, 4.0)
     _, actions = hear(beats, 5.0, boot="two", applied=WITHOUT.issued, accepted=WITHOUT.issued, claims=())
     assert "FreeClaim" not in kinds(actions)
@@ -299,6 +335,22 @@ def test_a_region_may_set_how_long_the_brake_holds() -> None:
     beats = region(*"abcdefgh", storm_hold_ms=30_000)
     found = run(beats, 0, 100, "ab")
     assert sum(isinstance(one, DeclareSilent) for one in found) == 6
+    storms = [one for one in found if isinstance(one, ReportStorm)]
+    assert storms[0].reason.startswith("nothing is replaced until they answer, or for 30 s: ")
+    assert [one.reason for one in storms if not one.holds] == [
+        "it held for 30 s and the nodes do not answer: what is lost is replaced from now on"
+    ], "who looks must not read that nothing is replaced"
+
+
+def test_the_storm_names_what_is_down_first_and_once() -> None:
+    beats = Beats(HubStarted(0.0, 1))
+    beats.handle(Learned(0.0, {b.nid(name): terms(name, fenced=(f"db-{name}",)) for name in "abcdefgh"}))
+    storms = [one for one in run(beats, 0, 90, "ab") if isinstance(one, ReportStorm)]
+    reason = storms[-1].reason
+    assert reason.startswith(
+        "6 copies that forbid overlap are down (db-c, db-d, db-e, db-f, db-g, ...); nothing"
+    )
+    assert reason.count("db-c") == reason.count("nothing is replaced") == 1
 
 
 def test_a_small_region_needs_all_silent_but_the_hubs_own_machine() -> None:

@@ -310,7 +310,7 @@ class World:
         assert len(live) == len(set(live)), f"two live copies at {self.now}: {sorted(live)}"
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(12))
 def test_never_two_live_copies(seed: int) -> None:
     world = World(seed)
     for _ in range(2500):

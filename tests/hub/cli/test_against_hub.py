@@ -153,9 +153,7 @@ def test_people_come_and_go(desk: Desk) -> None:
     assert desk.run("nodes", config="bob.toml").returncode == 0
     refused = desk.run("token", "create", config="bob.toml")
     assert refused.returncode == 3
-    assert refused.stderr == (
-        "skerry: cannot do this as bob: it takes the role operator, and this is a viewer\n"
-    )
+    assert refused.stderr == ("skerry: cannot do this as bob: it takes the role operator, not viewer\n")
     assert "bob will be useless at once" in desk.good("people", "revoke", "bob", "--yes")
     gone = desk.run("nodes", config="bob.toml")
     assert (gone.returncode, gone.stderr) == (
@@ -201,6 +199,18 @@ def test_a_token_is_shown_once_and_revoked(desk: Desk) -> None:
     assert "named p-*, forgotten after 1h" in row
     assert desk.good("token", "revoke", id_).startswith(f"Token {id_} is revoked")
     assert "cannot" in desk.fails("token", "revoke", "nothere")
+    late = desk.fails("token", "create", "--expires", "999d", code=2)
+    assert "'--expires': found '999d', expected a duration from 1s to 366d" in late
+
+
+def test_what_holds_for_the_region_is_shown_and_set(desk: Desk) -> None:
+    assert desk.good("hub", "set").splitlines()[1:] == ["storm-hold   forever", "keep-events  100000"]
+    said = desk.good("hub", "set", "--storm-hold", "10m", "--reason", "a bad link")
+    assert "storm-hold   10m" in said
+    assert desk.json("hub", "set", "--keep-events", "5000") == {"storm_hold_ms": 600_000, "keep_events": 5000}
+    assert "a bad link" in desk.good("events", "-n", "2")
+    assert "storm-hold   forever" in desk.good("hub", "set", "--storm-hold", "forever")
+    assert "expected 1000 to" in desk.fails("hub", "set", "--keep-events", "1")
 
 
 def test_a_node_joins_and_takes_words(desk: Desk) -> None:
@@ -224,6 +234,16 @@ def test_a_node_is_not_forgotten_unasked(desk: Desk) -> None:
     desk.good("node", "forget", "buoy", "--yes")
 
 
+def test_a_plan_says_that_the_hub_lacks_an_archive_as_the_apply_would(desk: Desk) -> None:
+    text = f'[app.a]\nrun = ["true"]\navailability = "best-effort"\nartifact = {{ sha256 = "{"0" * 64}", size = 5 }}\n'
+    (desk.folder / "lacking.toml").write_text(text)
+    for words in (("--plan",), ()):
+        said = desk.fails("apply", str(desk.folder / "lacking.toml"), *words)
+        assert "the hub has not got an archive that is named by its sha256" in said
+        assert "app.a.artifact.any: 000000000000" in said
+    assert "there is none" in desk.fails("why", "a")
+
+
 def test_an_app_from_plan_to_removal(desk: Desk) -> None:
     desk.joined("mast")
     file = str(desk.folder / "apps.toml")
@@ -239,9 +259,14 @@ def test_an_app_from_plan_to_removal(desk: Desk) -> None:
     assert "applied: web revision 1 and lone revision 1" in late.stdout
     assert "web is not there yet, and goes on by itself: 'skerry why web'" in late.stdout
 
-    again = desk.run("apply", file)
+    again = desk.run("apply", file, "--no-wait")
     assert (again.returncode, again.stderr) == (0, "")
     assert again.stdout == "nothing changes: all apps are as the file says\n"
+    still = desk.run("apply", file)  # it ends at once: nothing is under way
+    assert still.returncode == 5, still.stderr
+    assert "applied" not in still.stdout
+    assert "0 of 1 healthy: web-1 has no place" in still.stdout
+    assert "web is not there yet, and goes on by itself: 'skerry why web'" in still.stdout
 
     assert desk.good("why", "web").startswith("web: ")
     assert "first light" in desk.good("history", "web")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,9 @@ from skerry_hub.api.views import EventView, Refusal
 from skerry_hub.cli.client import Client, api, decoded, refused, with_query
 from skerry_hub.cli.errors import EXIT_FAILED, EXIT_REFUSED, EXIT_UNREACHABLE, CliError
 from skerry_hub.cli.settings import Settings
+from skerry_hub.identity import Identity, create
+from skerry_protocol.codec import encode
+from skerry_protocol.ids import MeshName, Region
 
 PIN = "ab" * 32
 
@@ -85,3 +90,29 @@ def _answer(server: socket.socket, words: bytes) -> None:
 def test_a_socket_that_is_not_there_is_a_line() -> None:
     with pytest.raises(CliError, match=r"cannot reach the hub.*/nowhere/api\.sock: No such file"):
         Client(Settings(("https://hub:1",), PIN, "t", "/nowhere/api.sock")).get(EventView, "/api/me")
+
+
+def test_a_hub_that_goes_away_in_the_middle_of_a_change_leaves_no_promise(tmp_path: Path) -> None:
+    """It proved who it is and took the request; whether it did it, nobody here can know."""
+    identity = create(tmp_path / "hub", MeshName("coast"), Region("north"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        going = threading.Thread(target=_go_away, args=(server, identity))
+        going.start()
+        address = f"https://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(CliError, match="cannot reach the hub") as caught:
+            Client(Settings((address,), identity.pin, "t")).send(EventView, "POST", "/api/apply", {})
+        going.join()
+    assert caught.value.code == EXIT_UNREACHABLE
+    assert caught.value.then.startswith("whether it was done is not known: 'skerry events' says so")
+
+
+def _go_away(server: socket.socket, identity: Identity) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(identity.certificate, identity.tls_key)
+    plain, _ = server.accept()
+    server.close()
+    with context.wrap_socket(plain, server_side=True) as taken:
+        taken.recv(65536)
+        body = encode(identity.delegation)
+        taken.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        taken.recv(65536)

@@ -29,6 +29,6 @@ def test_no_change_is_said() -> None:
     assert list(lines(ApplyView())) == ["nothing changes: all apps are as the file says"]
 
 
-def test_only_apps_that_changed_are_waited_for() -> None:
+def test_every_app_that_was_named_is_waited_for() -> None:
     view = ApplyView(changes=(Change(WEB, Kind.LIVE),), revisions={"web": 4, "api": 2})
-    assert wanted_of(view) == (Wanted("web", 4),)
+    assert wanted_of(view) == (Wanted("web", 4), Wanted("api", 2, unchanged=True))

@@ -142,4 +142,24 @@ def test_the_exit_code_follows_from_the_worst(states: list[State]) -> None:
     assert (code == EXIT_FAILED) == (State.FAILED in states)
     assert (code == EXIT_PENDING) == (State.PENDING in states and State.FAILED not in states)
     assert ended(seen, {}) == (State.PENDING not in states)
-    assert len(list(ending(seen))) == len([state for state in states if state is not State.DONE])
+    assert len(list(ending(seen, ()))) == len([state for state in states if state is not State.DONE])
+
+
+@pytest.mark.parametrize(("state", "rests"), [("waiting", True), ("running", False)])
+def test_an_app_that_did_not_change_is_waited_for_only_while_something_is_under_way(
+    state: str, rests: bool
+) -> None:
+    why = told(("healthy", 3), (state, 3))
+    seen = judge(Wanted("web", 3, unchanged=True), WEB, why)
+    assert (seen.state, seen.resting) == (State.PENDING, rests)
+    assert ended({"web": seen}, {}) is rests
+    assert exit_code({"web": seen}) == EXIT_PENDING
+    assert not ended({"web": judge(Wanted("web", 3), WEB, why)}, {})
+    assert judge(Wanted("web", 3, unchanged=True), WEB, GOOD).state is State.DONE
+
+
+def test_a_first_revision_has_nothing_to_go_back_to() -> None:
+    seen = {"web": Seen(State.FAILED, ""), "api": Seen(State.FAILED, "")}
+    first, second = ending(seen, (Wanted("web", 1), Wanted("api", 2)))
+    assert "'skerry remove web'" in first
+    assert "'skerry rollback api'" in second

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry_hub.cli.show import clock, count, labels, listed, safe, span, table
+from skerry_hub.cli.show import clock, count, labels, left, listed, safe, span, table
 
 
 @given(st.text())
@@ -66,3 +66,13 @@ def test_a_table_has_one_line_for_a_row(capsys: pytest.CaptureFixture[str]) -> N
 def test_an_empty_table_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     table(("NAME",), [], "There is none.")
     assert capsys.readouterr().out == "There is none.\n"
+
+
+@pytest.mark.parametrize(
+    ("ms", "shown"),
+    [
+        (3_599_900, "1h"), (2 * 86_400_000 - 50, "2d"), (90_000, "2m"), (59_900, "1m"), (20_000, "20s"), (0, "0s"),
+    ],
+)  # fmt: skip
+def test_what_is_left_of_an_hour_that_just_began_is_an_hour(ms: int, shown: str) -> None:
+    assert left(ms) == shown

@@ -17,6 +17,7 @@ def able(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr("shutil.which", lambda name, path: f"/usr/bin/{name}")
     monkeypatch.setattr(preflight, "_has_overlay", lambda: True)
     monkeypatch.setattr(preflight, "_free_memory", lambda: 8 * GB)
+    monkeypatch.setattr(preflight, "free_inotify", lambda wanted: wanted)
     monkeypatch.setattr(cgroups, "on_host", lambda: Path("/sys/fs/cgroup"))
     monkeypatch.setattr(Path, "exists", lambda path: True)
     return monkeypatch
@@ -47,6 +48,24 @@ def test_memory_is_counted_by_nodes(able: pytest.MonkeyPatch) -> None:
     able.setattr(preflight, "_free_memory", lambda: 400 << 20)
     preflight.check(3)
     assert refusal(5) == "cannot make a lab here: it lacks memory (448 MB for 5 nodes, 400 MB are free)"
+
+
+def test_too_few_inotify_instances_say_what_to_set(able: pytest.MonkeyPatch) -> None:
+    able.setattr(preflight, "_inotify_limit", lambda: 128)
+    able.setattr(preflight, "free_inotify", lambda wanted: min(wanted, 17))
+    preflight.check(2)
+    assert refusal(3) == (
+        "cannot make a lab here: it lacks inotify instances (18 for 3 nodes, 17 of 128 are free:"
+        " sysctl fs.inotify.max_user_instances=640)"
+    )
+
+
+def test_inotify_instances_that_are_tried_are_given_back() -> None:
+    files = Path("/proc/self/fd")
+    before = len([*files.iterdir()])
+    assert preflight.free_inotify(2) == 2
+    assert preflight.free_inotify(0) == 0
+    assert len([*files.iterdir()]) == before
 
 
 def test_kernel_parts(able: pytest.MonkeyPatch) -> None:

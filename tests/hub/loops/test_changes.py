@@ -78,3 +78,30 @@ def test_the_price_of_forbid_is_shown_and_too_short_a_time_refused() -> None:
     assert "leaves no lease" in propose([], [short]).refusals[0]
     wide = b.best_effort("big", resources=Resources(memory_bytes=5000))
     assert propose([], [wide]).notes == ("big-1 has no place: 3 memory",)
+
+
+def test_data_that_stays_behind_is_said_whatever_ends_the_copy() -> None:
+    db = b.best_effort("db", 2, volumes={"data": Volume("/data")})
+    assert propose([db], [replace(db, replicas=1)]).notes == ("db: its data stays on b: data",)
+    assert propose([db], ["db"]).notes == ("db: its data stays on a, b: data",)
+    assert propose([db], [replace(db, env={"A": "1"})]).notes == ()
+
+
+def test_what_is_new_and_has_no_place_is_not_called_unchanged() -> None:
+    far = b.best_effort("far", place=Place(nodes=("z",)))  # type: ignore[arg-type]
+    made = propose([], [far])
+    assert str(made.changes[0]) == "far: is new, and gets no copy for now"
+    assert "far: place.nodes names z, and there is no such node" in made.notes
+
+
+def test_the_region_is_a_label_and_nobody_can_set_another() -> None:
+    north = [replace(node, region="north", labels={"region": "south", "arch": "z80"}) for node in NODES]
+    wanted = (
+        ("region", "north", True),
+        ("region", "south", False),
+        ("arch", "x86_64", True),
+        ("node", "a", True),
+    )
+    for key, value, fits in wanted:
+        app = b.best_effort("web", place=Place(labels={key: (value,)}))
+        assert bool(b.planned([b.row(app)], north).placements) is fits, key

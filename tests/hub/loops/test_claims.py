@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from msgspec.structs import replace
 
+from skerry_hub.loops import loops
 from skerry_hub.loops.claims import ClaimsResult, Freed, lease_of, may_run, step_claims
+from skerry_hub.loops.loops import Moment, State
 from skerry_hub.model import AssignmentRow, ClaimRow, ClaimState, Fact, Loss, Placement
+from skerry_protocol import signing
 from skerry_protocol.app import App, Overlap
-from skerry_protocol.ids import AppName, NodeId
+from skerry_protocol.ids import AppName, NodeId, NodeName
 from skerry_protocol.messages import Assignment, Instance, Issued, Version
 
 from .. import builders as b
@@ -107,6 +112,9 @@ def test_a_copy_without_a_lease_elsewhere_holds_the_first_claim_back() -> None:
     made = step((), [ON_A], running=loose)
     assert not made.claims
     assert "node id-c may still run a copy without a lease" in made.waiting[0].reason
+    called = step((), [ON_A], running=loose, names={b.nid("c"): NodeName("cape")}).waiting[0].reason
+    assert called.startswith("node cape may still run")
+    assert called.endswith("or by 'skerry node forget cape'")
     own: dict[NodeId, list[AssignmentRow]] = {b.nid("a"): loose[b.nid("c")]}
     assert step((), [ON_A], running=own).claims
 
@@ -115,3 +123,25 @@ def test_may_run_starts_at_the_applied_one() -> None:
     rows = [replace(issued("a"), issued=Issued(Version(1, 1, number), b"d")) for number in (1, 2, 3)]
     assert may_run(rows, None) == rows
     assert may_run(rows, Fact(b.nid("a"), rows[2].issued, rows[1].issued)) == rows[1:]
+
+
+def test_nothing_waits_for_a_node_that_was_forgotten() -> None:
+    """Its copies run on there: that was said to whoever forgot it."""
+    app = b.row(DB)
+    loose = [issued("c", Instance(ON_A.instance, *KEY, 1))]
+    state = State(
+        mesh=b.MESH,
+        apps=[app],
+        revisions={(app.name, 1): app},
+        nodes=[b.node("a"), b.node("c")],
+        facts={},
+        losses=[],
+        placements=[ON_A],
+        claims=[],
+        issued={b.nid("c"): loose},
+    )
+    key, word = signing.new_key(), signing.Signed(b"", b"")
+    moment = Moment(0, b.entropy(), key, word, frozenset({b.nid("a")}))
+    assert "node c may still run" in loops.run(state, moment).waiting[0].reason
+    done = loops.run(dataclasses.replace(state, nodes=[b.node("a")]), moment)
+    assert [(row.claim, row.node) for row in done.claims] == [(1, b.nid("a"))]

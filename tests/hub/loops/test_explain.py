@@ -78,5 +78,23 @@ def test_a_failed_step_wins_and_a_wedged_one_says_its_age() -> None:
 def test_an_override_and_a_removed_app() -> None:
     word = Override(PLACED.instance, ROW.name, 1, 0, "health", "did not become healthy")
     fact = Fact(b.nid("a"), NEWEST.issued, NEWEST.issued, (word,))
-    assert "runs nothing in its place, by health: did not become healthy" in asked(facts=(fact,)).headline
+    found = asked(facts=(fact,))
+    assert found.headline == (
+        "web-1 on a: the node runs nothing in place of revision 1, by health: did not become healthy"
+    )
+    assert found.state == "held"
     assert asked((), b.gone("web")).headline == "web was removed by mara"
+
+
+def test_a_copy_that_was_put_back_has_not_failed_whatever_step_did() -> None:
+    """Its step failed, and then the node took back the former revision: that is what runs, and what is said."""
+    word = Override(PLACED.instance, ROW.name, 1, 7, "health", "it ended 3 times")
+    fact = Fact(b.nid("a"), NEWEST.issued, NEWEST.issued, (word,))
+    for state in (StepState.FAILED, StepState.HELD, StepState.RUNNING):
+        found = asked(facts=(fact,), steps=(step(StepName.STARTED, state, "exit status 1"),))
+        assert (found.state, found.copies[0].state) == ("held", "held")
+        assert found.headline == (
+            "web-1 on a: the node runs revision 7 in place of revision 1, by health: it ended 3 times"
+        )
+        bad = [one for one in found.copies[0].stages if one.state is not StepState.DONE]
+        assert (bad[0].name, bad[0].state) == ("started", StepState.HELD)

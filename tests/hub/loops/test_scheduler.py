@@ -188,6 +188,20 @@ def test_a_lost_fenced_copy_moves_once_there_is_a_place() -> None:
     assert held.placements == made.placements
 
 
+def test_a_copy_is_not_handed_from_one_silent_node_to_another() -> None:
+    """With a short lost_after they were heard in the last 30 s, all of them."""
+    for row in (b.row(FORBID), b.row(b.ha("web"))):
+        made = b.planned([row], ABC)
+        cut = [lost("a"), lost("b")]
+        moved = b.planned([row], ABC, made.placements, losses=cut)
+        assert b.where(moved)[-1][2] == "c", "c answers"
+        all_cut = b.planned([row], ABC, made.placements, losses=[*cut, lost("c")])
+        assert all_cut.placements == made.placements
+        assert all_cut.ask == ()
+        (waits,) = all_cut.waiting
+        assert waits.reason.endswith("no other node takes the copy: 3 silent for a lost_after")
+
+
 def test_a_fenced_copy_goes_home_after_the_loss_is_forgotten() -> None:
     row = b.row(b.ha("db", Overlap.FORBID, OnReturn.KEEP_ORIGINAL))
     made = b.planned([row], ABC)

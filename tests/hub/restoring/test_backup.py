@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,54 @@ def test_commands_say_what_is_wrong(tmp_path: Path) -> None:
     assert "make one with 'skerry-hub init'" in nowhere.output
     assert run(main, ["init", "--mesh", "Ö", "--region", "north"]).exit_code == 2
     assert "expected HOST:PORT" in run(main, ["run", "--data", str(tmp_path / "a"), "--listen", "x"]).output
+
+
+def test_a_damaged_store_says_what_to_do_and_a_backup_takes_its_place(tmp_path: Path) -> None:
+    data, copy = tmp_path / "hub", tmp_path / "copy.db"
+    run = CliRunner().invoke
+    made = run(main, ["init", "--mesh", "coast", "--region", "north", "--data", str(data)])
+    assert made.exit_code == 0, made.output
+    make_backup(data / "hub.db", copy)
+    (data / "hub.db").write_bytes(b"what a bad disk leaves" * 500)
+    refused = run(main, ["run", "--data", str(data), "--nats", "none"])
+    assert refused.exit_code == 1
+    assert refused.output == (
+        f"Error: cannot open {data}/hub.db: file is not a database"
+        " (it is damaged: put a backup back with 'skerry-hub restore FILE')\n"
+    )
+    put_back = run(main, ["restore", str(copy), "--data", str(data)])
+    assert put_back.exit_code == 0, put_back.output
+    (former,) = (path for path in data.glob("hub.db.before-*") if not path.name.endswith("-wal"))
+    assert put_back.output.startswith(f"put back {copy}; the former store is kept: {former}\n")
+    (data / "hub.db").unlink()
+    put_back = run(main, ["restore", str(copy), "--data", str(data)])
+    assert put_back.output.startswith(f"put back {copy}\n")
+
+
+async def test_what_is_refused_leaves_nothing_and_changes_nothing(tmp_path: Path) -> None:
+    async with serving(tmp_path / "hub"):
+        pass
+    copy = tmp_path / "copy.db"
+    make_backup(tmp_path / "hub" / "hub.db", copy)
+    before = {path: path.read_bytes() for path in (tmp_path / "hub").glob("*hub.db*")}
+    with pytest.raises(StoreError, match="it is of mesh coast, region north; this hub is coast, south"):
+        await restore(copy, tmp_path / "hub" / "hub.db", ("coast", "south"))
+    found = [
+        path for path in (tmp_path / "hub").iterdir() if "restored" in path.name or "before" in path.name
+    ]
+    assert found == []
+    assert before[tmp_path / "hub" / "hub.db"] == (tmp_path / "hub" / "hub.db").read_bytes()
+
+
+# Starts a process, whose files may not grow: as on a full disk.
+def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
+    script = (
+        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "from skerry_hub.daemon import main\n"
+        f"main(['init', '--mesh', 'coast', '--region', 'north', '--data', {str(tmp_path / 'hub')!r}])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Error: cannot open {tmp_path}/hub/hub.db: disk I/O error (look at the disk: is it full, or failing?)\n"
+    )

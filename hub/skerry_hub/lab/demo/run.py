@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import signal
-import tempfile
+import sys
 from pathlib import Path
 
 import click
 
 from .. import mesh
 from ..client import Lab
+from ..errors import LabError
 from . import acts
 from .stage import Stage
 
 NODES = ("n1", "n2", "n3")
+EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
 def run(lab: Lab, keep: bool) -> bool:
-    """Whether every check held. The lab is gone afterwards, however this ends."""
-    with lab, tempfile.TemporaryDirectory(prefix="skerry-demo-") as folder:
-        stage = Stage(lab, NODES)
-        stage.act("A hub and three machines, each its own systemd, on a small internet of their own")
-        stage.timed("the machines have booted", lambda: lab.up(NODES, hub=False, tied=True))
+    """Whether every check held. The lab is gone afterwards, however this ends; one that was up before is left alone."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    stage = Stage(lab, NODES)
+    stage.act("A hub and three machines, each its own systemd, on a small internet of their own")
+    stage.timed("the machines have booted", lambda: lab.up(NODES, hub=False, tied=True))
+    with lab:
         mesh.make_hub(lab)
         stage.timed("the hub runs", lab.hub_start)
-        _perform(stage, Path(folder) / "backup")
+        try:
+            _perform(stage, lab.paths.store / "backup")
+        except LabError as error:
+            stage.check(False, f"the rehearsal goes on to its end: {error}")
         _sum_up(stage)
         if keep and not stage.failed:
             _play(lab)
@@ -37,8 +43,7 @@ def _perform(stage: Stage, file: Path) -> None:
     acts.backup(stage, file)
     lost = acts.cut(stage)
     acts.heal(stage, lost)
-    node = acts.cold_boot(stage)
-    acts.hub_back(stage, node)
+    acts.hub_back(stage, *acts.cold_boot(stage))
     acts.old_backup(stage, file)
 
 

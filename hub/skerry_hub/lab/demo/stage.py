@@ -15,7 +15,10 @@ import click
 import msgspec
 from msgspec import Struct
 
+from skerry_protocol.messages import StepName
+
 from ...api.views import AppView, EventView, NodeView
+from ...loops.explain import Why
 from .. import mesh
 from ..client import Lab
 from ..errors import LabError
@@ -93,6 +96,10 @@ class Stage:
             time.sleep(LOOK_S)
         return True
 
+    def wall(self) -> float:
+        """Seconds since 1970: the clock of what nodes say."""
+        return time.time()
+
     def now(self) -> float:
         """CLOCK_MONOTONIC, in seconds: the clock of the timestamps."""
         return time.monotonic()
@@ -122,6 +129,13 @@ class Stage:
             found += [self.unit(node, line.split()[0]) for line in listed.stdout.splitlines() if line.strip()]
         return found
 
+    def only(self, app: str) -> Unit:
+        """The one copy of an app, where the story needs one to go on. Raises LabError."""
+        found = self.copies(app)
+        if not found:
+            raise LabError(f"no copy of {app} runs anywhere")
+        return found[0]
+
     def on(self) -> list[str]:
         """The nodes that are switched on."""
         return [one.name for one in self.lab.status().nodes if one.state == "running"]
@@ -145,6 +159,18 @@ class Stage:
     def events(self) -> tuple[EventView, ...]:
         """The hub's newest events."""
         return self._asked(tuple[EventView, ...], "events", "--json", "-n", "500")
+
+    def told(self, app: str, node: str) -> tuple[float, ...]:
+        """The moments (seconds since 1970, by the node's clock) of what a node said of its copy of an app."""
+        copies = self._asked(Why, "why", app, "--json").copies
+        names = {step.value for step in StepName}
+        return tuple(
+            stage.since_ms / 1000
+            for copy in copies
+            if copy.node == node
+            for stage in copy.stages
+            if stage.name in names
+        )
 
     def healthy(self) -> bool:
         """Whether the hub says that every app is as wanted."""

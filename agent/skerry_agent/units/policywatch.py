@@ -1,0 +1,74 @@
+"""Hears when the machine's admin changes the policy, so that what it permits now needs no restart of the agent.
+
+By inotify(7) on the policy's folder: editors put a new file in the place of the old one, which ends a watch on the file
+itself. Must never read the policy: `Node.policy` does, at each switch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ..disk.files import make_folder
+
+CLOSE_WRITE, MOVED_FROM, MOVED_TO, DELETE, IGNORED = 0x8, 0x40, 0x80, 0x200, 0x8000
+HEAD = struct.Struct("iIII")
+READ_MAX = 64 << 10
+
+
+async def watch(path: Path, changed: Callable[[], None]) -> None:
+    """Calls `changed` at each change of the file `path`, until cancelled. Raises OSError where it can't be watched."""
+    make_folder(path.parent)
+    fd = _watching(path.parent)
+    ready = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(fd, ready.set)
+    try:
+        changed()  # before there was a watch, anything may have been
+        while True:
+            await ready.wait()
+            ready.clear()
+            heard = list(events(_read(fd)))
+            if any(name == path.name for _, name in heard):
+                changed()
+            if any(mask & IGNORED for mask, _ in heard):
+                changed()
+                raise OSError(f"{path.parent} is gone")
+    finally:
+        loop.remove_reader(fd)
+        os.close(fd)
+
+
+def _watching(folder: Path) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), "cannot watch the policy: no inotify")
+    mask = CLOSE_WRITE | MOVED_FROM | MOVED_TO | DELETE
+    if libc.inotify_add_watch(fd, os.fsencode(folder), mask) < 0:
+        error = OSError(ctypes.get_errno(), f"cannot watch {folder}")
+        os.close(fd)
+        raise error
+    return int(fd)
+
+
+def _read(fd: int) -> bytes:
+    """The loop may say twice that there is something."""
+    try:
+        return os.read(fd, READ_MAX)
+    except BlockingIOError:
+        return b""
+
+
+def events(data: bytes) -> Iterator[tuple[int, str]]:
+    """(mask, file name) of each event in what was read."""
+    at = 0
+    while at + HEAD.size <= len(data):
+        _, mask, _, length = HEAD.unpack_from(data, at)
+        at += HEAD.size
+        yield mask, os.fsdecode(data[at : at + length].rstrip(b"\0"))
+        at += length

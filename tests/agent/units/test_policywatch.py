@@ -1,0 +1,70 @@
+"""The real inotify, on a folder of the test's own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from skerry_agent.units.policywatch import watch
+
+
+class Heard:
+    """How often a change was heard, and a way to wait for the next."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._event = asyncio.Event()
+
+    def changed(self) -> None:
+        self.count += 1
+        self._event.set()
+
+    async def next(self) -> None:
+        async with asyncio.timeout(5):
+            await self._event.wait()
+        self._event.clear()
+
+
+@asynccontextmanager
+async def watching(path: Path) -> AsyncIterator[Heard]:
+    heard = Heard()
+    task = asyncio.create_task(watch(path, heard.changed))
+    await heard.next()
+    try:
+        yield heard
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_each_way_of_changing_it_is_heard(tmp_path: Path) -> None:
+    path = tmp_path / "skerry" / "policy.toml"
+    async with watching(path) as heard:  # also where the folder was not there
+        path.write_text("allow = []")
+        await heard.next()
+        other = path.with_name("policy.toml.new")
+        other.write_text("")
+        other.rename(path)  # as editors do
+        await heard.next()
+        path.unlink()
+        await heard.next()
+
+
+async def test_another_file_in_the_folder_is_none_of_its_business(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    async with watching(path) as heard:
+        (tmp_path / "other").write_text("x")
+        path.write_text("x")
+        await heard.next()
+        assert heard.count == 2
+
+
+async def test_a_folder_that_goes_ends_the_watch_so_that_it_is_begun_again(tmp_path: Path) -> None:
+    heard = Heard()
+    task = asyncio.create_task(watch(tmp_path / "gone" / "policy.toml", heard.changed))
+    await heard.next()
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(OSError, match="is gone"):
+        await asyncio.wait_for(task, 5)

@@ -1,0 +1,145 @@
+"""The hub of a simulation: the real one, on real SQLite, with the fake NATS beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from skerry_agent.joining.identity import Identity as NodeIdentity
+from skerry_hub.hub import Hub, Settings
+from skerry_hub.identity import Identity
+from skerry_hub.loops.loops import State
+from skerry_hub.model import NodeRow
+from skerry_hub.operators import set_app, set_node
+from skerry_hub.restoring import backup
+from skerry_hub.restoring.resume import paused_rows, resume
+from skerry_hub.store import rows
+from skerry_protocol.app import App
+from skerry_protocol.codec import encode
+from skerry_protocol.ids import AppName, NodeName, node_id
+from skerry_protocol.signing import public_key
+
+from .processes import Process, Processes
+
+ADMIN = "admin"
+
+
+class HubProcess:
+    """skerry-hub: started, killed, put back to a backup. `hub` is None while it is down."""
+
+    def __init__(self, identity: Identity, processes: Processes) -> None:
+        self.identity = identity
+        self.hub: Hub | None = None
+        self.copies = 0
+        self._processes = processes
+        self._process: Process | None = None
+
+    async def start(self) -> None:
+        """Returns when it has decided once."""
+        if self._process is not None:
+            return
+        process = self._process = self._processes.begin("hub", self)
+        started = asyncio.get_running_loop().create_future()
+
+        async def serve() -> None:
+            hub = await Hub.open(self.identity, Settings("sim", 1, nats="sim"))
+            self.hub = hub
+            await hub.start(1)
+            if not started.done():
+                started.set_result(None)
+            await asyncio.Event().wait()
+
+        task = process.run(serve())
+        await asyncio.wait({started, task}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+
+    async def kill(self) -> None:
+        """kill -9. What is not committed is gone."""
+        if self._process is None:
+            return
+        process, hub = self._process, self.hub
+        self._process = self.hub = None
+        process.kill()
+        if hub is not None:
+            hub.maintenance.stop()
+            await asyncio.sleep(0)
+            await hub.store.close()
+
+    # An operator's words
+
+    async def apply(self, *apps: App) -> None:
+        """New revisions."""
+        assert self.hub is not None
+        async with self.hub.store.write() as tx:
+            for app in apps:
+                await set_app(tx, app.name, app, ADMIN, "", confirmed=True)
+
+    async def remove(self, name: str) -> None:
+        """An app goes."""
+        assert self.hub is not None
+        async with self.hub.store.write() as tx:
+            await set_app(tx, AppName(name), None, ADMIN, "", confirmed=True)
+
+    async def change_node(self, name: str, what: str, **fields: object) -> None:
+        """An operator's word on a node."""
+        assert self.hub is not None
+        import msgspec  # noqa: PLC0415
+
+        async with self.hub.store.write() as tx:
+            row = await rows.node(tx, NodeName(name))
+            assert row is not None
+            await set_node(tx, msgspec.structs.replace(row, **fields), ADMIN, what)
+
+    async def join(self, name: str, key: bytes) -> NodeIdentity:
+        """A machine becomes a node."""
+        assert self.hub is not None
+        public = public_key(key)
+        row = NodeRow(
+            id=node_id(public), name=NodeName(name), machine_key=public, arch="x86_64",
+            memory_bytes=8 << 30, cpu_milli=4000,
+        )  # fmt: skip
+        async with self.hub.store.write() as tx:
+            await set_node(tx, row, "token sim", "joined")
+        one = self.identity
+        return NodeIdentity(
+            row.id, row.name, one.mesh, one.region, one.pin, encode(one.delegation), ("sim:1",), ("sim",), ""
+        )
+
+    async def state(self) -> State:
+        """What is stored."""
+        assert self.hub is not None
+        async with self.hub.store.read() as view:
+            return await self.hub.reconciler.load(view)
+
+    # Backups
+
+    def back_up(self) -> None:
+        """A backup while it runs."""
+        self.copies += 1
+        backup.make_backup(self.identity.database, self._copy(self.copies))
+
+    async def put_back(self, number: int) -> None:
+        """An older store in the place of this one; the hub is down meanwhile."""
+        assert self.hub is None
+        await backup.restore(self._copy(number), self.identity.database)
+
+    async def resume(self, take: str) -> bool:
+        """An operator looks and resumes what is shown. Whether the region is governed again."""
+        assert self.hub is not None
+        async with self.hub.store.write() as tx:
+            held = [one for one in await paused_rows(tx) if not one.overwrite]
+            names = {row.id: row.name for row in await rows.nodes(tx)}
+            mesh = await rows.mesh(tx)
+            assert mesh is not None
+            if held or mesh.restored:
+                await resume(tx, self.identity, tuple(names[one.node] for one in held), take, ADMIN, "")
+            return not held
+
+    def _copy(self, number: int) -> Path:
+        return self.identity.data / f"copy-{number}.db"
+
+    def forget(self) -> None:
+        """Its folder goes."""
+        shutil.rmtree(self.identity.data, ignore_errors=True)

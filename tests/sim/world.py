@@ -1,0 +1,190 @@
+"""A mesh in a universe of its own: machines, a hub, NATS, the lines between them, and those who watch.
+
+Owns composition and the one place where Skerry's code is led to the fakes: the two functions that connect to NATS, the
+TLS that goes with it, and this boot's id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from contextvars import Context
+from pathlib import Path
+from random import Random
+
+import skerry_agent.daemon
+import skerry_agent.hublink.buslink
+import skerry_agent.leases.beating
+import skerry_hub.nats.bus
+import skerry_hub.nats.edge
+import skerry_hub.nats.link
+from skerry_agent.hublink.buslink import BusError as NodeBusError
+from skerry_hub.daemon import first_admin
+from skerry_hub.identity import create
+from skerry_hub.nats.link import BusError as HubBusError
+from skerry_protocol.ids import MeshName, Region
+
+from . import nats
+from .hub import HubProcess
+from .machine import Machine
+from .processes import CURRENT, Processes
+from .universe import Universe
+
+SHORT_S = 0.02
+
+
+class Here:
+    """The hub's own line to the server beside it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def carry(self, up: bool, arrive: Callable[[], None]) -> None:
+        self._loop.call_soon(arrive, context=Context())
+
+
+class Line:
+    """A machine's line to the hub. `cut_up`, `cut_down`: nothing gets through; `bad`: how often things go wrong."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, random: Random) -> None:
+        self.cut_up = self.cut_down = False
+        self.bad = 0.0
+        self._loop, self._random = loop, random
+        self._held: list[tuple[bool, Callable[[], None]]] = []
+
+    @property
+    def whole(self) -> bool:
+        """Whether a round trip is possible."""
+        return not (self.cut_up or self.cut_down)
+
+    def carry(self, up: bool, arrive: Callable[[], None]) -> None:
+        """See nats.Wire. What is sent into a cut may come out of it when it heals, much later."""
+        if self.cut_up if up else self.cut_down:
+            if self._random.random() < 0.2:
+                self._held.append((up, arrive))
+            return
+        chance = self._random.random()
+        if chance < self.bad / 2:
+            return
+        delay = self._random.expovariate(1 / SHORT_S)
+        if self.bad and self._random.random() < self.bad:
+            delay += self._random.uniform(0, 15)
+        self._loop.call_later(delay, arrive, context=Context())
+        if self.bad / 2 <= chance < self.bad:
+            self._loop.call_later(delay + self._random.uniform(0, 30), arrive, context=Context())
+
+    def heal(self) -> None:
+        """It carries again, also what it held."""
+        self.cut_up = self.cut_down = False
+        held, self._held = self._held, []
+        for up, arrive in held:
+            self.carry(up, arrive)
+
+
+class World:
+    """One mesh. `say` is what happened, for people."""
+
+    def __init__(self, universe: Universe, folder: Path) -> None:
+        self.universe, self.folder = universe, folder
+        self.loop, self.random = universe.loop, universe.random
+        self.processes = Processes(self.loop)
+        self.server = nats.Server(self.loop)
+        self.machines: dict[str, Machine] = {}
+        self.lines: dict[Machine, Line] = {}
+        self.history: list[str] = []
+        self.hub: HubProcess
+
+    def say(self, text: str) -> None:
+        """One line of the history."""
+        self.history.append(f"{self.loop.time():9.3f}  {text}")
+
+    @classmethod
+    async def begin(cls, universe: Universe, names: Sequence[str]) -> World:
+        """A hub that runs, and machines that are on and joined."""
+        world = cls(universe, Path(tempfile.mkdtemp(prefix="skerry-sim-", dir=_memory())))
+        lead(world)
+        identity = create(world.folder / "hub", MeshName("coast"), Region("north"))
+        await first_admin(identity, "admin")
+        world.hub = HubProcess(identity, world.processes)
+        await world.hub.start()
+        for name in names:
+            await world.add(name)
+        return world
+
+    async def add(self, name: str) -> Machine:
+        """Another machine joins."""
+        key = self.universe.entropy(32)
+        identity = await self.hub.join(name, key)
+        made = Machine(self.folder / name, name, identity, key, self.processes, self.random)
+        self.lines[made] = Line(self.loop, self.random)
+        self.machines[name] = made
+        made.power_on()
+        return made
+
+    async def end(self) -> None:
+        """Nothing is left."""
+        for machine in self.machines.values():
+            machine.power_off()
+        await self.hub.kill()
+        for _ in range(5):
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            await asyncio.sleep(0.1)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # What the fakes ask
+
+    async def node_connects(self, *_: object) -> nats.Client:
+        """An agent connects to NATS."""
+        process = CURRENT.get()
+        assert process is not None
+        machine = process.owner
+        assert isinstance(machine, Machine)
+        line = self.lines[machine]
+        lost: Callable[[], None] = _[3]  # type: ignore[assignment]
+        await asyncio.sleep(self.random.expovariate(1 / SHORT_S))
+        if not self.server.up:
+            raise NodeBusError("cannot reach NATS: refused")
+        if not line.whole:
+            await asyncio.sleep(10)
+            raise NodeBusError("cannot reach NATS: no answer")
+        client = nats.Client(self.server, line, lost, f"_INBOX_{machine.identity.node}")
+        process.at_death.append(client.lose)
+        self.server.clients[client] = None
+        return client
+
+    async def hub_connects(self, *_: object, **more: object) -> nats.Client:
+        """The hub connects to NATS."""
+        process = CURRENT.get()
+        assert process is not None
+        if not self.server.up:
+            raise HubBusError("cannot reach NATS: refused")
+        lost: Callable[[], None] = _[4]  # type: ignore[assignment]
+        client = nats.Client(self.server, Here(self.loop), lost, "_INBOX_hub")
+        process.at_death.append(client.lose)
+        self.server.clients[client] = None
+        return client
+
+
+def lead(world: World) -> None:
+    """Skerry's edges lead to this world from now on."""
+
+    async def nothing(*_: object, **__: object) -> None:
+        return None
+
+    def boot_id() -> str:
+        process = CURRENT.get()
+        assert process is not None
+        assert isinstance(process.owner, Machine)
+        return process.owner.boot
+
+    skerry_agent.hublink.buslink.connect = world.node_connects  # type: ignore[assignment]
+    skerry_agent.leases.beating.boot_id = boot_id
+    skerry_hub.nats.link.connect = world.hub_connects  # type: ignore[assignment]
+    skerry_hub.nats.link.push_account = nothing
+
+
+def _memory() -> str | None:
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
