@@ -37,6 +37,7 @@ PURE = (
     "skerry_agent.assignments.accept",
     "skerry_agent.assignments.sanity",
     "skerry_agent.health.ends",
+    "skerry_agent.health.exits",
     "skerry_agent.health.health",
     "skerry_agent.health.steps",
     "skerry_agent.leases.grants",

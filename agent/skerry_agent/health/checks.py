@@ -19,6 +19,7 @@ from ..switch.target import Running
 from ..systemd import JobResult, Outcome, Systemd
 from ..units.checkunit import check_unit, stem
 from ..units.unitfile import UnitTextError
+from . import exits
 from .probes import http, tcp
 
 RUN = Path("/run/systemd/system")
@@ -116,5 +117,5 @@ async def _why(systemd: Systemd, name: str, outcome: Outcome, timeout_ms: int) -
     if unit.result == "timeout":
         return f"no answer within {timeout_ms} ms"
     if unit.result == "exit-code":
-        return f"exit status {unit.exit_status}"
+        return exits.text(unit.exit_status)
     return unit.result or outcome.reason

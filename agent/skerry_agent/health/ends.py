@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from ..systemd.port import UnitState
+from . import exits
 
 
 class Ends(Struct, frozen=True):
@@ -34,7 +35,7 @@ class Ends(Struct, frozen=True):
 def how_it_ended(unit: UnitState) -> str:
     """systemd's word on the last run, for people."""
     if unit.exit_code == 1:
-        return f"exit status {unit.exit_status}"
+        return exits.text(unit.exit_status)
     if unit.exit_code in {2, 3}:
         return f"killed by signal {unit.exit_status}"
     return unit.result if unit.result not in {"", "success"} else "it ended"

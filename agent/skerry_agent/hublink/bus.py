@@ -13,9 +13,10 @@ import hashlib
 import logging
 import random
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 import nats.errors
 from nats.aio.client import Client
@@ -42,6 +43,7 @@ PENDING_MESSAGES = 64
 PENDING_BYTES = 16 << 20
 SMALL_MAX = 64 << 10
 
+T = TypeVar("T")
 Send = Callable[[AskPart], Awaitable[None]]
 
 
@@ -120,8 +122,8 @@ class NodeBus:
         """The hub's answer. Raises BusError: not connected, no hub listens, no answer in time, or not readable."""
         client = self._up()
         try:
-            reply = await client.request(
-                subjects.beat(self._region, self._login.node), encode(beat), timeout=timeout_s
+            reply = await self._while_up(
+                client.request(subjects.beat(self._region, self._login.node), encode(beat), timeout=timeout_s)
             )
             return decode(BeatReply, reply.data, limit=SMALL_MAX)
         except nats.errors.NoRespondersError as error:
@@ -139,7 +141,7 @@ class NodeBus:
         client = self._up()
         try:
             subject = subjects.direct_get(self._region, self._login.node)
-            reply = await client.request(subject, timeout=REQUEST_WITHIN_S)
+            reply = await self._while_up(client.request(subject, timeout=REQUEST_WITHIN_S))
         except (TimeoutError, OSError, nats.errors.Error) as error:
             raise BusError(f"cannot read the newest assignment: {_text(error)}") from error
         status = (reply.headers or {}).get("Status")
@@ -158,12 +160,14 @@ class NodeBus:
         data = encode(batch)
         headers = {"Nats-Msg-Id": hashlib.sha256(data).hexdigest()}
         try:
-            await client.jetstream().publish(
-                subjects.report(self._region, self._login.node),
-                data,
-                timeout=REQUEST_WITHIN_S,
-                stream=subjects.REPORT_STREAM,
-                headers=headers,
+            await self._while_up(
+                client.jetstream().publish(
+                    subjects.report(self._region, self._login.node),
+                    data,
+                    timeout=REQUEST_WITHIN_S,
+                    stream=subjects.REPORT_STREAM,
+                    headers=headers,
+                )
             )
         except NoStreamResponseError as error:
             raise BusError("cannot report: NATS has no place for reports yet") from error
@@ -171,6 +175,20 @@ class NodeBus:
             raise BusError(f"cannot report: NATS refuses it: {error.description}") from error
         except (TimeoutError, OSError, ValueError, nats.errors.Error) as error:
             raise BusError(f"cannot report: {_text(error)}") from error
+
+    async def _while_up(self, asked: Coroutine[object, object, T]) -> T:
+        """The answer. Raises BusError as soon as the connection is lost, after which none can come."""
+        lost = asyncio.create_task(self._lost.wait())
+        answer = asyncio.create_task(asked)
+        try:
+            await asyncio.wait({answer, lost}, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            raise BusError("the connection to NATS ended before the answer came")
+        finally:
+            lost.cancel()
+            answer.cancel()
+            await asyncio.gather(lost, answer, return_exceptions=True)
 
     async def _once(self) -> bool:
         """One connection from start to end. Whether it ever served."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from skerry_agent.health.ends import Ends, how_it_ended
 from skerry_agent.systemd import LoadState, UnitState
@@ -56,6 +57,8 @@ def test_what_a_unit_that_failed_at_once_says() -> None:
     failed = UnitState("u", LoadState.LOADED, "failed", "failed", exit_code=1, exit_status=3, invocation="a")
     assert Ends().seen(failed)[1] == 1
     assert how_it_ended(failed) == "exit status 3"
+    absent = structs.replace(failed, exit_status=203)
+    assert how_it_ended(absent) == "exit status 203 (its program cannot be run: is it there, and executable?)"
 
 
 def test_ends_before_anybody_looked_are_not_held_against_it() -> None:

@@ -1,5 +1,6 @@
 """A node's bus and a hub's bus against a real nats-server. Each test starts one: about 0.3 s."""
 
+import asyncio
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ from skerry_agent.hublink.bus import BusError, Login, LoginRefused, NotConnected
 from skerry_protocol.ids import NodeId
 from skerry_protocol.messages import Ask, AskPart, Beat, Entry, Event, ReportBatch
 from skerry_protocol.signing import new_key
-from tests.natsrig import Hub, row, running, started, within
+from tests.natsrig import DEADLINE_S, Hub, row, running, started, until, within
 
 
 def batch(number: int) -> ReportBatch:
@@ -105,3 +106,22 @@ def test_only_what_looks_like_a_nonce_is_signed(nonce: str) -> None:
     else:
         with pytest.raises(BusError):
             login.sign(nonce)
+
+
+class Mute(Hub):
+    """Hears beats and answers none."""
+
+    def on_beat(self, node: NodeId, beat: Beat, _now: int) -> None:
+        self.beats.append((node, beat))
+
+
+async def test_what_is_asked_ends_with_its_connection(tmp_path: Path) -> None:
+    """Its answer cannot come any more: a lease must not wait for that."""
+    hub = Mute()
+    async with started(tmp_path) as rig, rig.hub(hub), rig.node() as node:
+        beat = asyncio.ensure_future(node.bus.beat(Beat("b"), timeout_s=1000))
+        await until(lambda: bool(hub.beats))
+        assert rig.server.pid is not None
+        os.kill(rig.server.pid, signal.SIGKILL)
+        with pytest.raises(BusError, match="ended before the answer came"):
+            await asyncio.wait_for(beat, DEADLINE_S)

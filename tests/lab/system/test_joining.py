@@ -161,3 +161,20 @@ def test_a_disk_that_fills_up_stops_nothing_and_the_node_says_so(world: World) -
     world.run("n5", "rm", "/var/lib/skerry/fill")
     world.settled("before", "after", seconds=75)
     assert before.items() <= world.running(["n5"]).items()
+
+
+def test_an_ephemeral_node_is_forgotten_when_it_was_offline_and_its_work_runs_on(world: World) -> None:
+    assert join(world, "n2", token(world, "--ephemeral", "10s"), "--name", "n2").returncode == 0
+    world.until("it is in touch", lambda: world.agent_status("n2").hub == "")
+    world.apply(
+        '[app.guest]\nrun = ["sleep", "inf"]\navailability = "best-effort"\n[app.guest.place]\nnodes = ["n2"]\n'
+    )
+    before = world.running(["n2"])
+    assert before
+    world.lab.cut("n2")
+    world.until("the hub forgot it", lambda: "n2" not in world.skerry("nodes").split(), 40)
+    world.lab.heal("n2")
+    world.until(
+        "it hears that", lambda: "is no member here" in world.text("n2", "skerry-agent", "status"), 60
+    )
+    assert world.running(["n2"]) == before
