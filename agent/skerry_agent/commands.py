@@ -23,7 +23,7 @@ from .joining.identity import Identity, IdentityError, load
 from .joining.join import JoinError
 from .joining.join import join as join_mesh
 from .leases import grants
-from .leases.beating import boot_id, stored
+from .leases.beating import stored
 from .reports.reporter import RECORD as TOLD
 from .reports.reporter import Told
 from .switch.node import Node, Places
@@ -198,7 +198,7 @@ async def _read_view(systemd: Systemd, identity: Identity, hangs: bool = False) 
     told = node.disk.saved(TOLD, Told)
     book = told.book if isinstance(told, Told) else Book()
     held, boottime = stored(), systemd.boottime_us() // 1000
-    leases = grants.ticked(held, boottime) if held is not None and held.boot == boot_id() else None
+    leases = grants.ticked(held, boottime) if held is not None and held.boot == systemd.boot_id() else None
     hub = "the agent does not answer" if hangs else "the agent does not run"
     return status(node, units, book, leases, hub, "silent" if hangs else "stopped", boottime)
 

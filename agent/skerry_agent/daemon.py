@@ -56,7 +56,7 @@ class Agent:
         self.node.open()
         self._systemd = systemd
         key = machine_key(places.state)
-        self.reporter = Reporter(self.node.disk, self.node.writing)
+        self.reporter = Reporter(self.node.disk, self.node.writing, systemd.boot_id())
         self.lives = Lives(systemd, self._health_says, self._lived, places.run_units)
         self.downloads = Downloads(identity, key, places.state, self._fetched)
         self.switching = Switching(self.node, self.lives, self.downloads, self.reporter, self._applied)

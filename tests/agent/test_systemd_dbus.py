@@ -1,6 +1,7 @@
 """The real port where there is no systemd to talk to: everything is data, and nothing is said to be done."""
 
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -40,6 +41,7 @@ async def test_no_bus_is_lost_never_done(tmp_path: Path, monkeypatch: pytest.Mon
 async def test_clocks_run() -> None:
     systemd = DbusSystemd()
     assert 0 < systemd.monotonic_us() <= systemd.boottime_us() + 1
+    assert UUID(systemd.boot_id()) == UUID(DbusSystemd().boot_id())
     systemd.close()
 
 

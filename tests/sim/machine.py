@@ -31,9 +31,9 @@ UNIT = "[Unit]\nWants=skerry.target\n"
 class Systemd(FakeSystemd):
     """The fake, with the loop's clock; each agent that is started talks to it through a `Port` of its own."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, folders: list[Path], rate: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, name: str, folders: list[Path], rate: float) -> None:
         super().__init__(folders, now_us=1_000_000_000)
-        self._loop, self._rate = loop, rate
+        self._loop, self._name, self._rate = loop, name, rate
         self._at = loop.time()
         self._due: asyncio.TimerHandle | None = None
         self.off = False
@@ -89,6 +89,9 @@ class Systemd(FakeSystemd):
         self._slept_us += int(seconds * 1e6)
         self._machine.stop("sleep.target")
         self._arm()
+
+    def boot_id(self) -> str:
+        return f"{self._name}-{super().boot_id()}"
 
     def boottime_us(self) -> int:
         self.catch_up()
@@ -153,10 +156,8 @@ class Machine:
         self._loop, self._processes = loop, processes
         # What a cheap oscillator does: up to 100 ppm.
         rate = 1 + random.uniform(-1e-4, 1e-4)
-        self.systemd = Systemd(loop, [self.places.units, self.places.run_units], rate)
+        self.systemd = Systemd(loop, name, [self.places.units, self.places.run_units], rate)
         self.disk = Disk(random, self._disk_died)
-        self.boots = 0
-        self.boot = ""
         self.on = False
         self.agent: Agent | None = None
         self.process: Process | None = None
@@ -171,10 +172,13 @@ class Machine:
         wants.mkdir()
         (wants / "skerry.target").symlink_to("../skerry.target")
 
+    @property
+    def boot(self) -> str:
+        """Which boot this is."""
+        return self.systemd.boot_id()
+
     def power_on(self) -> None:
         """A cold boot."""
-        self.boots += 1
-        self.boot = f"{self.name}-boot-{self.boots}"
         self.on = True
         for folder in (self.places.run, self.places.run_units):
             for path in folder.iterdir():

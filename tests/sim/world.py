@@ -1,7 +1,7 @@
 """A mesh in a universe of its own: machines, a hub, NATS, the lines between them, and those who watch.
 
-Owns composition and the one place where Skerry's code is led to the fakes: the two functions that connect to NATS, the
-TLS that goes with it, and this boot's id.
+Owns composition and the one place where Skerry's code is led to the fakes: the two functions that connect to NATS, and
+the TLS that goes with it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from random import Random
 
 import skerry_agent.daemon
 import skerry_agent.hublink.buslink
-import skerry_agent.leases.beating
 import skerry_hub.nats.bus
 import skerry_hub.nats.edge
 import skerry_hub.nats.link
@@ -174,14 +173,7 @@ def lead(world: World) -> None:
     async def nothing(*_: object, **__: object) -> None:
         return None
 
-    def boot_id() -> str:
-        process = CURRENT.get()
-        assert process is not None
-        assert isinstance(process.owner, Machine)
-        return process.owner.boot
-
     skerry_agent.hublink.buslink.connect = world.node_connects  # type: ignore[assignment]
-    skerry_agent.leases.beating.boot_id = boot_id
     skerry_hub.nats.link.connect = world.hub_connects  # type: ignore[assignment]
     skerry_hub.nats.link.push_account = nothing
 

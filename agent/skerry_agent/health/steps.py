@@ -45,6 +45,16 @@ def note(
     return Book(book.seq + 1, {**book.steps, instance.id: of_one}), new
 
 
+def booted(book: Book) -> Book:
+    """The book at a new boot: nothing that ran runs, so what starts now is news, with a `since_ms` of its own."""
+    running = {StepName.STARTED, StepName.HEALTHY}
+    before = {
+        name: {step: told for step, told in of_one.items() if step not in running}
+        for name, of_one in book.steps.items()
+    }
+    return structs.replace(book, steps=before)
+
+
 def forget(book: Book, keep: Iterable[InstanceId]) -> Book:
     """The book without the instances that are not in `keep`."""
     kept = set(keep)

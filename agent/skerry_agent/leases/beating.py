@@ -41,11 +41,6 @@ CLOSE_SECONDS = 60.0
 OnReply = Callable[[BeatReply], Awaitable[None]]
 
 
-def boot_id() -> str:
-    """This boot's id (random(4))."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
 def stored(run: Path = RUN) -> Grants | None:
     """The leases as the agent kept them last, in this boot or a former one."""
     found = sealed.message(Grants, sealed.read(run / RECORD), RECORD)
@@ -84,7 +79,7 @@ class Beating:
         self._at_us = 0
         self._one = asyncio.Lock()
         self._looking: asyncio.Task[None] | None = None
-        self.state = structs.replace(grants.booted(stored(run), boot_id()), reply=0, sent={})
+        self.state = structs.replace(grants.booted(stored(run), systemd.boot_id()), reply=0, sent={})
 
     def _keep(self, state: Grants) -> None:
         """What could not be kept costs a wait for the next grant after an agent's restart, no more."""

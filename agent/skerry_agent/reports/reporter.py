@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from skerry_protocol.ids import AppName, InstanceId
 from skerry_protocol.messages import Event, Instance, Step, StepName, StepState, Version
@@ -40,10 +40,11 @@ def _unheard(_what: str, _trouble: str | None) -> None:
 
 
 class Told(Struct, frozen=True, omit_defaults=True):
-    """The record on disk."""
+    """The record on disk. `boot`: in which boot it was written; empty where nobody knows."""
 
     box: Outbox
     book: Book = field(default_factory=Book)
+    boot: str = ""
 
 
 def now_ms() -> int:
@@ -54,7 +55,7 @@ def now_ms() -> int:
 class Reporter:
     """Takes steps and events at any time; `run` sends them."""
 
-    def __init__(self, disk: StateDir, writing: Writing = _unheard) -> None:
+    def __init__(self, disk: StateDir, writing: Writing = _unheard, boot: str = "") -> None:
         self._disk = disk
         self._writing = writing
         self._dirty = asyncio.Event()
@@ -63,7 +64,11 @@ class Reporter:
         # A new outbox has a new id: the hub counts its numbers apart from those of a lost one. Steps have no such id,
         # so a new book begins above every number that a lost one may have given.
         fresh = Told(Outbox(secrets.token_hex(8)), Book(time.time_ns() // 1000))
-        self._told = found if isinstance(found, Told) else fresh
+        before = found if isinstance(found, Told) else fresh
+        self._told = structs.replace(before, boot=boot)
+        if before.boot not in ("", boot):
+            self._told = structs.replace(self._told, book=steps.booted(before.book))
+            self.event("booted", "the machine has booted")
         if isinstance(found, Damaged):
             self.event("outbox-damaged", f"{found.text}: what was not reported yet is lost")
 
@@ -84,7 +89,7 @@ class Reporter:
         """An instance's step is in this state now; nothing is said twice."""
         book, new = steps.note(self._told.book, instance, revision, version, name, state, now_ms(), reason)
         if new is not None:
-            self._set(Told(outbox.add_step(self._told.box, new), book))
+            self._set(outbox.add_step(self._told.box, new), book)
 
     def event(
         self, code: str, text: str, app: AppName | None = None, instance: InstanceId | None = None
@@ -92,13 +97,13 @@ class Reporter:
         """Something happened that people want to know."""
         log.info("%s", text)
         box = outbox.add_event(self._told.box, Event(code, text, now_ms(), app, instance))
-        self._set(Told(box, self._told.book))
+        self._set(box, self._told.book)
 
     def keep_only(self, instances: Iterable[InstanceId]) -> None:
         """Forget the steps of instances that are gone."""
         book = steps.forget(self._told.book, instances)
         if book != self._told.book:
-            self._set(Told(self._told.box, book))
+            self._set(self._told.box, book)
 
     def newest(self) -> tuple[Step, ...]:
         """Every step that is known."""
@@ -109,10 +114,10 @@ class Reporter:
         box = self._told.box
         for step in self.newest():
             box = outbox.add_step(box, step)
-        self._set(Told(box, self._told.book))
+        self._set(box, self._told.book)
 
-    def _set(self, told: Told) -> None:
-        self._told = told
+    def _set(self, box: Outbox, book: Book) -> None:
+        self._told = structs.replace(self._told, box=box, book=book)
         self._dirty.set()
 
     def save(self) -> bool:
@@ -148,7 +153,7 @@ class Reporter:
             box, batch = outbox.next_batch(self._told.box, now_ms())
             if batch is None:
                 return
-            self._told = Told(box, self._told.book)
+            self._told = structs.replace(self._told, box=box)
             if not self.save():
                 break  # the numbers are not on disk: after a crash others would get them
             try:
@@ -156,7 +161,7 @@ class Reporter:
             except BusError as error:
                 log.info("%s", error)
                 break
-            self._told = Told(outbox.acknowledged(self._told.box, batch), self._told.book)
+            self._told = structs.replace(self._told, box=outbox.acknowledged(self._told.box, batch))
             if not self.save():
                 break
         self._again()

@@ -10,6 +10,7 @@ import asyncio
 import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from msgspec import structs
@@ -136,6 +137,9 @@ class DbusSystemd:
             return number_of(self._bus.get(MANAGER, MANAGER_INTERFACE, "UserspaceTimestampMonotonic", "t"))
         except (Lost, Refused):
             return None
+
+    def boot_id(self) -> str:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
     def boottime_us(self) -> int:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000

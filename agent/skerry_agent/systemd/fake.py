@@ -29,6 +29,7 @@ class FakeSystemd:
         self.slow: set[str] = set()
         self.properties: dict[str, dict[str, int]] = {}
         self._slept_us = 0
+        self._boots = 1
         self._feed = Feed()
         self._machine = FakeMachine(folders, self._feed.put, now_us)
 
@@ -57,6 +58,7 @@ class FakeSystemd:
 
     def reboot(self) -> None:
         """Power off and on: nothing of memory is left; what `multi-user.target` wants is started."""
+        self._boots += 1
         self._machine.forget()
         self.properties.clear()
         self._machine.start("multi-user.target")
@@ -144,6 +146,9 @@ class FakeSystemd:
 
     async def manager_start_us(self) -> int | None:
         return None if self.unreachable else self._machine.start_us
+
+    def boot_id(self) -> str:
+        return f"boot-{self._boots}"
 
     def boottime_us(self) -> int:
         return self._machine.now_us + self._slept_us

@@ -171,6 +171,9 @@ class Systemd(Protocol):
     async def manager_start_us(self) -> int | None:
         """CLOCK_MONOTONIC when this service manager started: what OnStartupSec= counts from."""
 
+    def boot_id(self) -> str:
+        """Which boot of the machine this is (random(4)): another one after every start."""
+
     def boottime_us(self) -> int:
         """CLOCK_BOOTTIME now: counts while the machine sleeps."""
 

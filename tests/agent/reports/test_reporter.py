@@ -91,3 +91,28 @@ async def test_a_restart_goes_on_with_what_was_not_sent(tmp_path: Path) -> None:
         _, batch = await hub.next_report()
         assert [entry.step and entry.step.step for entry in batch.entries] == ["started"]
         await until(lambda: reporter._told.box.empty)
+
+
+def test_what_a_boot_started_is_news_with_its_own_moment(tmp_path: Path) -> None:
+    disk = disk_at(tmp_path)
+    first = Reporter(disk, boot="boot-1")
+    for name in (StepName.STORAGE, StepName.STARTED, StepName.HEALTHY):
+        step(first, name)
+    first.save()
+    same = Reporter(disk, boot="boot-1")
+    assert (same.book, same._told.box.events) == (first.book, ())
+    booted = Reporter(disk, boot="boot-2")
+    assert [event.code for event in booted._told.box.events] == ["booted"]
+    for name in (StepName.STORAGE, StepName.STARTED, StepName.HEALTHY):
+        step(booted, name)
+    fresh = [one.step for one in booted.newest() if one.seq > first.book.seq]
+    assert fresh == [StepName.STARTED, StepName.HEALTHY]
+
+
+def test_who_knows_of_no_former_boot_has_seen_none(tmp_path: Path) -> None:
+    disk = disk_at(tmp_path)
+    old = Reporter(disk)
+    step(old, StepName.STARTED)
+    old.save()
+    assert Reporter(disk, boot="boot-1")._told.box.events == ()
+    assert Reporter(disk_at(tmp_path / "new"), boot="boot-1")._told.box.events == ()

@@ -117,6 +117,11 @@ def cold_boot(stage: Stage) -> tuple[str, float]:
     refused = stage.lab.run(node, ["systemctl", "start", "skerry-ledger-1.service"], check=False)
     stage.check(refused.returncode != 0, "'systemctl start' by hand is refused while there is no lease")
     stage.say(stage.lab.run(node, ["skerry-agent", "why", "ledger"]).stdout.splitlines()[0])
+    stage.until(
+        "the agent of the node has noted that gauge runs again",
+        lambda: stage.noted("gauge", node) > alone,
+        SOON_S,
+    )
     return node, alone
 
 
@@ -130,12 +135,20 @@ def hub_back(stage: Stage, node: str, alone: float) -> None:
     stage.until("ledger runs again", lambda: len(stage.copies("ledger")) == 1, MOVE_S)
     stage.check(len(stage.copies("ledger")) == 1, "one ledger runs again, under a lease")
 
-    def told() -> list[float]:
+    def booted() -> list[float]:
+        told = [one for one in stage.events() if (one.code, one.node) == ("booted", node)]
+        return [one.at_ms / 1000 for one in told if alone < one.at_ms / 1000 < until]
+
+    def up() -> list[float]:
         return [at for at in stage.told("gauge", node) if alone < at < until]
 
-    stage.until("what happened meanwhile has arrived", lambda: bool(told()), SOON_S)
-    ago = f": its gauge came up {until - min(told()):.1f} s before there was a hub to tell" if told() else ""
-    stage.check(bool(told()), f"{node}'s history of the time without a hub has arrived{ago}")
+    stage.until("what happened meanwhile has arrived", lambda: bool(booted() and up()), SOON_S)
+    if booted() and up():
+        stage.say(
+            f"{node} has told that it booted {until - booted()[0]:.1f} s before there was a hub to tell,"
+        )
+        stage.say(f"and that its gauge came up {until - min(up()):.1f} s before")
+    stage.check(bool(booted() and up()), f"{node}'s history of the time without a hub has arrived")
 
 
 def old_backup(stage: Stage, file: Path) -> None:

@@ -43,6 +43,17 @@ class Unit(Struct, frozen=True):
         return self.state == "active"
 
 
+class _OwnCopy(Struct):
+    app: str
+    since_ms: int = 0
+
+
+class _OwnStatus(Struct):
+    """What `skerry-agent status --json` says, as far as it matters here."""
+
+    instances: tuple[_OwnCopy, ...] = ()
+
+
 class Stage:
     """See the module. `failed` lists the checks that did not hold."""
 
@@ -171,6 +182,14 @@ class Stage:
             for stage in copy.stages
             if stage.name in names
         )
+
+    def noted(self, app: str, node: str) -> float:
+        """Since when (seconds since 1970) a copy is where it is, by its own node's word; 0: it has none."""
+        said = self.lab.run(node, ["skerry-agent", "status", "--json"], check=False)
+        if said.returncode:
+            return 0.0  # its agent is on its way up
+        copies = msgspec.json.decode(said.stdout, type=_OwnStatus).instances
+        return max((copy.since_ms / 1000 for copy in copies if copy.app == app), default=0.0)
 
     def healthy(self) -> bool:
         """Whether the hub says that every app is as wanted."""
