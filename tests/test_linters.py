@@ -46,6 +46,7 @@ PURE = (
     "skerry_agent.switch.overrides",
     "skerry_agent.switch.plan",
     "skerry_agent.switch.strangers",
+    "skerry_agent.switch.revisions",
     "skerry_agent.switch.target",
     "skerry_agent.units.checkunit",
     "skerry_agent.units.leaseunits",

@@ -83,6 +83,29 @@ async def test_a_revoked_token_ends_at_once(desk: Desk) -> None:
         assert (await client.get("/api/me")).status_code == 401
 
 
+async def test_a_field_that_no_app_has_is_refused_wherever_it_is(desk: Desk) -> None:
+    health = {"http": "http://127.0.0.1/", "evry_ms": 1}
+    web = {
+        **WEB,
+        "replica": 3,
+        "health": health,
+        "artifacts": {"amd64": {"sha256": "a" * 64, "size": 1, "nme": "x"}},
+    }
+    for path in ("/api/plan", "/api/apply"):
+        refused = await desk.post(path, {"apps": [web]})
+        assert refused.status_code == 400, refused.text
+        said = [fault for fault in refused.json()["faults"] if "knows no such field" in fault]
+        assert [fault.partition(":")[0] for fault in said] == [
+            "app.web.replica",
+            "app.web.health.evry_ms",
+            "app.web.artifacts.amd64.nme",
+        ]
+        outside = await desk.post(path, {"apps": [WEB], "comfirm": True})
+        assert outside.status_code == 400
+        assert "comfirm" in outside.text
+    assert (await desk.client.get("/api/apps")).json() == []
+
+
 async def test_an_app_has_its_history(desk: Desk) -> None:
     assert (await desk.post("/api/apply", {"apps": [WEB], "reason": "new"})).json()["revisions"] == {"web": 1}
     more = {**WEB, "env": {"A": "1"}}
@@ -91,7 +114,7 @@ async def test_an_app_has_its_history(desk: Desk) -> None:
     diff = (await desk.client.get("/api/apps/web/diff", params={"a": 1, "b": 2})).json()
     assert diff == [{"field": "env.A", "before": "", "after": '"1"'}]
     assert (await desk.post("/api/apps/web/rollback", {})).json()["revisions"] == {"web": 3}
-    assert (await desk.client.delete("/api/apps/web", headers={"If-Match": '"2"'})).status_code == 409
+    assert (await desk.client.delete("/api/apps/web", headers={"If-Match": '"2"'})).status_code == 412
     removed = await desk.client.delete("/api/apps/web", headers={"If-Match": '"3"'}, params={"reason": "old"})
     assert removed.json()["state"] == "removed"
     told = (await desk.client.get("/api/apps/web/history")).json()

@@ -62,6 +62,11 @@ class Process:
             task.cancel()
 
 
+def died(error: BaseException) -> bool:
+    """Whether this is the end of a process and nothing else, be it of several tasks in a group."""
+    return isinstance(error, Dead) or (isinstance(error, BaseExceptionGroup) and error.split(Dead)[1] is None)
+
+
 class Processes:
     """All of them. Every task, and everything a loop is asked to call, belongs to the process that began it."""
 
@@ -74,7 +79,8 @@ class Processes:
 
     def _failed(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Nobody looked at how it ended."""
-        if not isinstance(error := context.get("exception"), Dead):
+        error = context.get("exception")
+        if not (error is not None and died(error)):
             self.failures.append(f"{context['message']}: {error!r}")
 
     def begin(self, name: str, owner: object) -> Process:

@@ -25,13 +25,13 @@ class Words(Struct, frozen=True, omit_defaults=True):
 
 
 class Revisions(Struct, frozen=True, omit_defaults=True):
-    """The record of the last two distinct revisions that each instance ran here.
+    """The record of what each instance can go back to here: what runs, first, and at most one other revision.
 
-    `trial`: the revision of each instance that has not been healthy yet since it was changed to, and can be undone.
+    `healthy`: the revision on which each was healthy last, where it is one of those.
     """
 
     kept: dict[InstanceId, tuple[AppRevision, ...]] = field(default_factory=dict)
-    trial: dict[InstanceId, int] = field(default_factory=dict)
+    healthy: dict[InstanceId, int] = field(default_factory=dict)
 
 
 class Seen(Struct, frozen=True, omit_defaults=True):

@@ -16,7 +16,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from skerry_protocol.ids import AppName, InstanceId
-from skerry_protocol.messages import AppRevision, Assignment, Instance, Issued, Override
+from skerry_protocol.messages import Assignment, Instance, Issued, Override
 from skerry_protocol.signing import Delegation
 
 from ..assignments.accept import Alarm, Decision, Held, Refuse, Repeat, Take, decide
@@ -38,12 +38,13 @@ from ..units import policy as policies
 from ..units.render import NodeFacts, Paths, Rendered
 from ..units.unitfiles import CONTROL, UnitFiles
 from . import overrides as words
+from . import revisions
 from .actions import Begin, Settle
 from .executor import Executor, Failure, Recorded, observe
 from .overrides import NotPossible
 from .plan import Observed, Plan, plan
 from .strangers import by_hand, strangers
-from .target import State, Target, begin, build, finish, keep, settle
+from .target import State, Target, begin, build, finish, settle
 
 T = TypeVar("T", bound=Struct)
 
@@ -87,7 +88,7 @@ class Node:
         self.accepted: Issued | None = None
         self.applied = State()
         self.overrides: tuple[Override, ...] = ()
-        self.kept: dict[InstanceId, tuple[AppRevision, ...]] = {}
+        self.revisions = Revisions()
         self.refusal: str | None = None
         self.conditions: dict[str, str] = {}
         self._seen = Seen()
@@ -97,7 +98,6 @@ class Node:
         self._executor = Executor(systemd, self._files, self._settled)
         self._target: Target | None = None
         self._changed: set[InstanceId] = set()
-        self._trial: dict[InstanceId, int] = {}
 
     def open(self, read_only: bool = False) -> None:
         """Read what the disk holds. What is damaged becomes a condition, never an error."""
@@ -109,8 +109,7 @@ class Node:
             self.applied = applied
         elif isinstance(applied, Damaged):
             self.conditions[damaged(APPLIED)] = applied.text
-        revisions = self._record(REVISIONS_RECORD, Revisions)
-        self.kept, self._trial = dict(revisions.kept), dict(revisions.trial)
+        self.revisions = self._record(REVISIONS_RECORD, Revisions)
         self._seen = self._record(SEEN_RECORD, Seen)
         self._read_accepted()
         self._words = self._record(OVERRIDES_RECORD, Words)
@@ -257,7 +256,7 @@ class Node:
     def roll_back(self, instance: Instance, by: str, reason: str, now_ms: int) -> Override | NotPossible:
         """Keep `instance` from the revision that it is assigned; the previous one runs after the next switch."""
         assert self.assignment is not None
-        kept = {name: [entry.revision for entry in entries] for name, entries in self.kept.items()}
+        kept = {name: [entry.revision for entry in entries] for name, entries in self.revisions.kept.items()}
         word = words.make(self.assignment, kept, instance, by=by, reason=reason, now_ms=now_ms)
         if isinstance(word, Override):
             self._put_overrides(words.add(self.overrides, word))
@@ -312,7 +311,7 @@ class Node:
             self.assignment,
             self.accepted,
             self.overrides,
-            self.kept,
+            self.revisions.kept,
             self.policy(),
             self.places.rendering,
             facts,
@@ -344,35 +343,21 @@ class Node:
         elif isinstance(action, Settle):
             state = settle(self.applied, self._target, action.instance)
             self._changed.add(action.instance)
-            self._keep(state, action.instance)
+            self._put_revisions(revisions.switched(self.revisions, state.instances))
         else:
             state = finish(self.applied, action.issued)
         if state != self.applied:
             self._save(APPLIED, state)
             self.applied = state
 
-    def _keep(self, state: State, settled: InstanceId) -> None:
-        """The revisions that can be gone back to, and whether the one that was just settled may have to be."""
-        kept = keep(self.kept, state)
-        trial = {name: number for name, number in self._trial.items() if name in kept and name != settled}
-        one = state.instances.get(settled)
-        if one is not None and len(kept[settled]) > 1 and one.entry.revision == one.instance.revision:
-            trial[settled] = one.entry.revision
-        self._put_revisions(Revisions(kept, trial))
-
     def _put_revisions(self, new: Revisions) -> None:
-        if new != Revisions(self.kept, self._trial):
+        if new != self.revisions:
             self._save(REVISIONS_RECORD, new)
-            self.kept, self._trial = new.kept, new.trial
+            self.revisions = new
 
-    def on_trial(self, instance: InstanceId, revision: int) -> bool:
-        """Whether this revision was not healthy yet since the instance was changed to it, also before a restart."""
-        return self._trial.get(instance) == revision
-
-    def passed(self, instance: InstanceId) -> None:
-        """The instance was healthy on what it runs. Raises DiskError."""
-        trial = {name: number for name, number in self._trial.items() if name != instance}
-        self._put_revisions(Revisions(self.kept, trial))
+    def healthy(self, instance: InstanceId, revision: int) -> None:
+        """The instance was healthy on the revision that it runs. Raises DiskError."""
+        self._put_revisions(revisions.healthy(self.revisions, instance, revision))
 
     def left_over(self) -> tuple[str, ...]:
         """Units that no record of this node names. None where the records are damaged: they may be ours."""
@@ -389,6 +374,6 @@ class Node:
         """Remove what nothing needs any more; a rollback needs no download. What is left over may need anything."""
         if self.left_over():
             return []
-        entries = [entry for one in self.kept.values() for entry in one]
+        entries = [entry for one in self.revisions.kept.values() for entry in one]
         shas = frozenset(item.sha256 for entry in entries for item in entry.app.artifacts.values())
         return self.disk.collect(shas, self.applied.names())

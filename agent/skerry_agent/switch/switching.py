@@ -21,6 +21,7 @@ from ..health.lives import Lives
 from ..reports.reporter import Reporter
 from ..systemd import Outcome
 from .node import Node, Switched
+from .revisions import way_back
 from .target import Running
 
 log = logging.getLogger(__name__)
@@ -98,9 +99,9 @@ class Switching:
         for name, running in self._node.applied.instances.items():
             if name in result.changed or name not in self._lives.known():
                 # What runs by an override is what was gone back to: there is nowhere further.
-                has_previous = len(self._node.kept.get(name, ())) > 1 and _as_assigned(running)
-                tried = self._node.on_trial(name, running.entry.revision)
-                self._lives.begin(running, has_previous, changed=tried or name in result.changed)
+                back = way_back(self._node.revisions, name, running.entry.revision)
+                on_trial = back is not None and _as_assigned(running)
+                self._lives.begin(running, on_trial, changed=on_trial or name in result.changed)
 
     def _say(self, result: Switched) -> None:
         if self._node.assignment is None:
@@ -190,7 +191,7 @@ class Switching:
 
     def _passed(self, running: Running) -> None:
         try:
-            self._node.passed(running.instance.id)
+            self._node.healthy(running.instance.id, running.entry.revision)
         except DiskError as error:
             log.warning(
                 "%s", error

@@ -17,9 +17,8 @@ from ..units.policy import Policy
 from ..units.render import NodeFacts, NotAllowed, Paths, Rendered, render, service_name
 from .overrides import effective_revision, still_hold
 
-# Per instance, the last two distinct revisions that it ran here, newest run first: to go back without a download.
+# Per instance, what runs and what it can go back to without a download (`revisions`).
 Kept = Mapping[InstanceId, tuple[AppRevision, ...]]
-KEPT = 2
 
 
 class Running(Struct, frozen=True):
@@ -114,15 +113,6 @@ def _entry(instance: Instance, assignment: Assignment, revision: int, kept: Kept
         if entry.revision == revision:
             return entry
     return assignment.app_of(instance)
-
-
-def keep(kept: Kept, state: State) -> dict[InstanceId, tuple[AppRevision, ...]]:
-    """What is to be kept once `state` is what runs: the last two distinct revisions of each of its instances."""
-    found = {}
-    for name, one in state.instances.items():
-        others = [entry for entry in kept.get(name, ()) if entry.revision != one.entry.revision]
-        found[name] = (one.entry, *others)[:KEPT]
-    return found
 
 
 def _neighbours(assignment: Assignment) -> dict[str, tuple[str, ...]]:

@@ -24,6 +24,7 @@ from .auth import OPERATOR, VIEWER, person_of
 from .change import Call, call_of, check_revision, expected_revision
 from .explaining import app_views, why_of
 from .faults import AnyRequest, ApiError, nothing
+from .unknown import unknown
 from .views import ApplyAsk, ApplyView, AppView, DiffLine, RevisionView, RollbackAsk
 
 APPS_MAX = 500
@@ -59,7 +60,7 @@ async def _view(hub: Hub, name: str, store: View | None = None) -> AppView:
 @post("/plan", guards=[OPERATOR], status_code=200)
 async def plan(request: AnyRequest, data: JSONBody[ApplyAsk]) -> ApplyView:
     """What these apps would change, without changing anything."""
-    _check(data)
+    await _check(request, data)
     hub: Hub = request.app.state.hub
     found = await _proposal(hub, data, person_of(request).name)
     return ApplyView(found.changes, found.refusals, found.notes)
@@ -82,7 +83,7 @@ async def _proposal(hub: Hub, data: ApplyAsk, who: str) -> Proposal:
 @post("/apply", guards=[OPERATOR], status_code=200)
 async def apply(request: AnyRequest, data: JSONBody[ApplyAsk]) -> ApplyView:
     """Makes these apps what is wanted: a new revision of each that differs. Others are left alone."""
-    _check(data)
+    await _check(request, data)
     hub: Hub = request.app.state.hub
     await asyncio.to_thread(_artifacts, hub, data.apps)
     call = await call_of(request)
@@ -97,9 +98,15 @@ async def apply(request: AnyRequest, data: JSONBody[ApplyAsk]) -> ApplyView:
     return await call.change(ApplyView, effect)
 
 
-def _check(data: ApplyAsk) -> None:
+async def _check(request: AnyRequest, data: ApplyAsk) -> None:
     """All that is wrong with the apps, by the rules of the app file."""
-    faults = [str(fault) for app in data.apps for fault in check_app(app)]
+    given = (await request.json())["apps"]
+    faults = [
+        f"{path}: this hub knows no such field"
+        for app, fields in zip(data.apps, given, strict=True)
+        for path in unknown(f"app.{app.name}", fields, App)
+    ]
+    faults += [str(fault) for app in data.apps for fault in check_app(app)]
     names = [app.name for app in data.apps]
     faults += [f"app.{name}: it is there twice" for name in sorted({n for n in names if names.count(n) > 1})]
     if len(data.apps) > APPS_MAX:
@@ -124,7 +131,7 @@ async def _expected(store: View, expect: dict[str, int]) -> None:
     for name, number in expect.items():
         row = await rows.app(store, name)
         found = 0 if row is None or (row.app is None and number == 0) else row.revision
-        check_revision(f"app {name}", number, found)
+        check_revision(f"app {name}", number, found, 409)
 
 
 async def _rows(store: View, apps: tuple[App, ...], who: str, reason: str) -> list[AppRow]:

@@ -112,11 +112,11 @@ def expected_revision(request: AnyRequest) -> int | None:
         raise ClientException("If-Match must be the ETag of a revision") from error
 
 
-def check_revision(what: str, expected: int | None, found: int) -> None:
-    """Raises 409 where somebody else changed it since the operator looked."""
+def check_revision(what: str, expected: int | None, found: int, status: int = 412) -> None:
+    """Raises 412 (RFC 9110, section 15.5.13) where somebody else changed it since the operator looked."""
     if expected is not None and expected != found:
         raise ApiError(
-            409,
+            status,
             f"cannot change {what}: it is at revision {found}, not {expected}",
             "somebody changed it meanwhile: look again",
         )

@@ -29,8 +29,9 @@ sending that, check the hub: the certificate's key must be the one that `GET /jo
 root whose pin is in operator.toml. Bodies are JSON. Routes without a role are for machines, which prove themselves by
 token or key, and speak msgpack (see [protocol.md](protocol.md)); `/healthz` is for anybody.
 
-- Two who change at once: send `If-Match` with the `ETag` that you saw (`apply`: the revisions, in `expect`); 409 says
-  that it is another by now.
+- Two who change at once: send `If-Match` with the `ETag` that you saw; 412 says that it is another by now. `apply`
+  takes the revisions in `expect`, and 409 says it.
+- A field that the hub does not know is refused, so that a misspelt one does not pass for one that was left out.
 - A request that may have to be repeated: send `Idempotency-Key`; a repeat within a day gets the first answer.
 - Refusals are JSON: `error` says what cannot be done and why, `then` what to do, `faults` lists all that is wrong.
 """

@@ -104,7 +104,7 @@ class TokenMade(Struct, frozen=True):
     expires_at_ms: int | None = None
 
 
-class TokenAsk(Struct, frozen=True, omit_defaults=True):
+class TokenAsk(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """POST /api/tokens. `limit` None and not reusable is one-off."""
 
     reusable: bool = False
@@ -116,7 +116,7 @@ class TokenAsk(Struct, frozen=True, omit_defaults=True):
     lasts_ms: int = 3_600_000
 
 
-class ApplyAsk(Struct, frozen=True, omit_defaults=True):
+class ApplyAsk(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """POST /api/plan and /api/apply. `expect`: the revision of each app that the operator saw (0: none)."""
 
     apps: tuple[App, ...]
@@ -135,7 +135,7 @@ class ApplyView(Struct, frozen=True):
     revisions: dict[str, int] = field(default_factory=dict)
 
 
-class NodeWord(Struct, frozen=True, omit_defaults=True):
+class NodeWord(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """POST /api/nodes/{name}/drain, undrain, dead, forget, approve."""
 
     reason: str = ""
@@ -143,20 +143,20 @@ class NodeWord(Struct, frozen=True, omit_defaults=True):
     confirm: bool = False
 
 
-class KeepAsk(Struct, frozen=True, omit_defaults=True):
+class KeepAsk(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """POST /api/nodes/{name}/keep. `boot`: the boot id of the machine that is the node."""
 
     boot: str
     reason: str = ""
 
 
-class LabelsAsk(Struct, frozen=True, omit_defaults=True):
+class LabelsAsk(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     set: dict[str, str] = field(default_factory=dict)
     unset: tuple[str, ...] = ()
     reason: str = ""
 
 
-class RollbackAsk(Struct, frozen=True, omit_defaults=True):
+class RollbackAsk(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """POST /api/apps/{name}/rollback. `revision` None is the one before."""
 
     revision: int | None = None
@@ -180,7 +180,7 @@ class PersonView(Struct, frozen=True):
     revoked_at_ms: int | None = None
 
 
-class PersonAsk(Struct, frozen=True):
+class PersonAsk(Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     role: str
 
@@ -220,7 +220,7 @@ class ResumeView(Struct, frozen=True):
     away: tuple[str, ...] = ()
 
 
-class ResumeAsk(Struct, frozen=True, omit_defaults=True):
+class ResumeAsk(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """`take` is "nodes" (their word stands) or "hub" (they are overwritten in a new epoch)."""
 
     nodes: tuple[str, ...] = ()
@@ -246,7 +246,7 @@ class RegionView(Struct, frozen=True):
     keep_events: int
 
 
-class RegionAsk(Struct, frozen=True):
+class RegionAsk(Struct, frozen=True, forbid_unknown_fields=True):
     """POST /api/region: all of it, as it is to be."""
 
     storm_hold_ms: int | None

@@ -123,7 +123,7 @@ APP: Section[dict[str, object]] = Section(
         Row(
             "rollback",
             flag(),
-            "Whether a node puts back the former revision when a new one is not healthy within its grace.",
+            "Whether a node puts the last healthy revision back when a new one is not healthy within its grace.",
             default="true",
         ),
         Row("sandbox", SANDBOX, SANDBOX.about, attribute="sandbox_allow"),

@@ -78,11 +78,11 @@ def judge(wanted: Wanted, app: AppView | None, why: Why | None) -> Seen:
 def _judge_copies(wanted: Wanted, app: AppView, why: Why | None) -> Seen:
     if why is None or why.revision != wanted.revision:
         return Seen(State.PENDING, _text(app.healthy, app.wanted, app.headline))
-    newest = [copy for copy in why.copies if copy.revision in {0, wanted.revision}]
+    heard = [copy for copy in why.copies if not copy.silent]
+    newest = [copy for copy in heard if copy.revision in {0, wanted.revision}]
     healthy = sum(copy.state == HEALTHY for copy in newest)
     text = _text(healthy, app.wanted, why.headline)
-    # One that waits on a silent node to be compared on return is no reason to wait; its stand-in is there.
-    if any(copy.state != HELD for copy in why.copies if copy not in newest):
+    if len(newest) < len(heard):
         return Seen(State.PENDING, text)
     states = {HELD if _put_back(copy) else copy.state for copy in newest}
     if FAILED in states:
@@ -91,7 +91,9 @@ def _judge_copies(wanted: Wanted, app: AppView, why: Why | None) -> Seen:
         return Seen(State.FAILED, text)
     if states <= {HEALTHY} and healthy >= app.wanted:
         return Seen(State.DONE, text)
-    return Seen(State.PENDING, text, resting=wanted.unchanged and "running" not in states)
+    # What a silent node is to do, it does when it is back: nobody can say when that is.
+    away = states <= {HEALTHY} and len(heard) < len(why.copies)
+    return Seen(State.PENDING, text, resting=away or (wanted.unchanged and "running" not in states))
 
 
 def _put_back(copy: CopyWhy) -> bool:

@@ -44,7 +44,7 @@ class Stage(Struct, frozen=True):
 
 
 class CopyWhy(Struct, frozen=True):
-    """One copy: where it is, how far it came, and one sentence."""
+    """One copy: where it is, how far it came, and one sentence. `silent`: its node is, and this is the last it said."""
 
     name: str
     number: int
@@ -56,6 +56,7 @@ class CopyWhy(Struct, frozen=True):
     revision: int = 0
     claim: int | None = None
     reason: str = ""
+    silent: bool = False
 
 
 class Why(Struct, frozen=True):
@@ -184,6 +185,7 @@ def _copy(placement: Placement, known: _Known) -> CopyWhy:
         revision=placement.revision,
         claim=claim.claim if claim else None,
         reason=placement.reason,
+        silent=placement.node in known.silent,
     )
 
 

@@ -12,6 +12,7 @@ from skerry_agent.leases.leases import Armed, Leases
 from skerry_agent.switch.actions import StartUnit
 from skerry_agent.switch.executor import Executor
 from skerry_agent.switch.overrides import NotPossible
+from skerry_agent.switch.revisions import way_back
 from skerry_agent.units.leaseunits import target_name
 from skerry_agent.units.unitfiles import UnitFiles
 from skerry_agent.view.answering import clear
@@ -333,24 +334,12 @@ async def test_a_switch_whose_reload_fails_starts_nothing_in_an_old_form(rig: Ri
     assert f"restart {WEB}" in rig.systemd.calls
 
 
-async def test_a_change_stays_on_trial_over_restarts_until_it_was_healthy(rig: Rig) -> None:
+async def test_the_way_back_is_known_after_a_restart(rig: Rig) -> None:
     first = assignment(1, ONE)
     second = assignment(2, TWO, since=(first,))
     await rig.run(first)
-    assert not rig.open().on_trial(ONE.instance.id, 1)  # nothing to go back to
+    rig.node.healthy(ONE.instance.id, 1)
     await rig.run(second)
-    assert rig.open().on_trial(TWO.instance.id, 2)
-    rig.node.passed(TWO.instance.id)
-    assert not rig.open().on_trial(TWO.instance.id, 2)
-
-
-async def test_what_was_gone_back_to_is_not_on_trial(rig: Rig) -> None:
-    first = assignment(1, ONE)
-    second = assignment(2, TWO, since=(first,))
-    await rig.run(first)
-    await rig.run(second)
-    rig.node.roll_back(TWO.instance, "health", "bad", 5)
-    await rig.switch()
-    node = rig.open()
-    assert not node.on_trial(TWO.instance.id, 1)
-    assert not node.on_trial(TWO.instance.id, 2)
+    assert way_back(rig.open().revisions, TWO.instance.id, 2) == 1
+    rig.node.healthy(TWO.instance.id, 2)
+    assert way_back(rig.open().revisions, TWO.instance.id, 2) is None

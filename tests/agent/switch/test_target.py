@@ -1,6 +1,6 @@
 from msgspec import structs
 
-from skerry_agent.switch.target import Kept, State, Target, begin, build, finish, keep, settle
+from skerry_agent.switch.target import Kept, State, Target, begin, build, finish, settle
 from skerry_agent.units.policy import Policy
 from skerry_agent.units.render import NodeFacts, Paths
 from skerry_protocol.codec import decode, encode
@@ -43,15 +43,6 @@ def test_one_that_cannot_be_rendered_keeps_nobody_else() -> None:
     target = built(assignment_of([Copy("web", 0, "a", 12), Copy("db", 0, "a", 0)], 1))
     assert set(target.instances) == {"db-0-aaaaaaaaaa"}
     assert "host-network" in target.refused[WEB][0]
-
-
-def test_the_last_two_distinct_revisions_are_kept() -> None:
-    kept: Kept = {}
-    for variant in (0, 1, 1, 2):
-        target = built(assignment_of([Copy("web", 0, "a", variant)], 1))
-        kept = keep(kept, settle(State(), target, WEB))
-    assert [entry.revision for entry in kept[WEB]] == [3, 2]
-    assert keep(kept, State()) == {}
 
 
 def test_a_state_keeps_all_that_was_begun_until_it_is_settled() -> None:

@@ -70,7 +70,6 @@ SAYS = "web-2 waits for its archive"
             0,
         ),
         # One stays on a lost node as it was; its stand-in is there.
-        (WEB, told(("held", 2), ("healthy", 3), ("healthy", 3)), State.DONE, "2 of 2 healthy", 0),
         (WEB, told(revision=2), State.PENDING, "2 of 2 healthy", 0),
         (WEB, None, State.PENDING, "2 of 2 healthy", 0),
         (view(wanted=0), told(), State.DONE, "0 of 0 healthy", 0),
@@ -121,6 +120,29 @@ def test_done_means_enough_healthy_copies_of_the_wanted_revision(
         assert there == wanted
         assert copies.count(("healthy", wanted)) >= replicas
         assert all(state == "healthy" for state, of in copies if of == wanted)
+
+
+def on_silent(why: Why, *numbers: int) -> Why:
+    copies = tuple(msgspec.structs.replace(copy, silent=copy.number in numbers) for copy in why.copies)
+    return msgspec.structs.replace(why, copies=copies)
+
+
+@pytest.mark.parametrize(
+    ("why", "state", "resting"),
+    [
+        # One for each node, and a node is away: nothing here would end the wait for it.
+        (on_silent(told(("healthy", 3), ("waiting", 3)), 2), State.PENDING, True),
+        (on_silent(told(("healthy", 3), ("held", 3)), 2), State.PENDING, True),
+        (on_silent(told(("waiting", 3), ("waiting", 3)), 1, 2), State.PENDING, True),
+        # The others are on their way, or have failed, or what stands in for it is there.
+        (on_silent(told(("running", 3), ("waiting", 3)), 2), State.PENDING, False),
+        (on_silent(told(("failed", 3), ("waiting", 3)), 2), State.FAILED, False),
+        (on_silent(told(("held", 2), ("healthy", 3), ("healthy", 3)), 1), State.DONE, False),
+    ],
+)
+def test_nobody_waits_for_a_silent_node(why: Why, state: State, resting: bool) -> None:
+    seen = judge(Wanted("web", 3), WEB, why)
+    assert (seen.state, seen.resting) == (state, resting)
 
 
 def test_news_are_said_once() -> None:
