@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from skerry_protocol.app import App
 from skerry_protocol.ids import AppName, Claim, InstanceId, NodeId, NodeName
@@ -200,7 +200,11 @@ class BootRow(Struct, frozen=True):
 
 
 class Mesh(Struct, frozen=True):
-    """The region's own settings. Written by: init, restore, resume and `region`, all by the hand of resume."""
+    """The region's own settings. Written by: init, restore, resume and `region`, all by the hand of resume.
+
+    `claims_above`: the store was put back or rebuilt once, and claims up to this number may have been given that it
+    does not know. `rebuilt`: it was made anew from nothing but what nodes hold.
+    """
 
     mesh: str
     region: str
@@ -209,6 +213,16 @@ class Mesh(Struct, frozen=True):
     restored: bool = False
     storm_hold_ms: int | None = None  # None: the storm brake holds until the nodes are back
     keep_events: int = 100_000  # of what hub and people did; see `pruning` for what nodes say
+    claims_above: int = 0
+    rebuilt: bool = False
+
+    def put_back(self, now_ms: int) -> Mesh:
+        """As it is once the store turns out to be older than what nodes hold.
+
+        Claims go on far above all that it may not know of: seconds since 1970, and nobody gives one each second.
+        """
+        above = max(self.claims_above, now_ms // 1000)
+        return structs.replace(self, restored=True, claims_above=above)
 
 
 def newer(a: Version | None, b: Version | None) -> bool:

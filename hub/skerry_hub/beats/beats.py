@@ -103,6 +103,10 @@ class Beats:
             return tuple(sorted(boot.old | ({boot.boot} if boot.boot else set()))) if boot.clone else ()
         return row.heard if row is not None and row.clone else ()
 
+    def listening_s(self, now: float) -> float:
+        """For how long every grant there was is known: from the start, or from when the lead was taken again."""
+        return now - self._leases.start
+
     @property
     def storm(self) -> bool:
         """Whether the storm brake holds now."""

@@ -102,6 +102,7 @@ class Hearing:
             fresh=self._beats.fresh(now),
             freed=self._beats.freed,
             in_doubt=self._ahead.in_doubt(now),
+            listening_ms=int(self._beats.listening_s(now) * 1000),
             asked=self._beats.asked_in_vain(now)
             if self._bus is not None and self._bus.connected.is_set()
             else None,
@@ -143,6 +144,8 @@ class Hearing:
             self._beats.note_asked(outcome.schedule.ask, seconds())
             self._nudge(outcome.schedule.ask)
             asyncio.get_running_loop().call_later(ASKED_S, self._kick)
+        if outcome.again_ms is not None:
+            asyncio.get_running_loop().call_later(outcome.again_ms / 1000 + TICK_S, self._kick)
 
     def on_beat(
         self, node: NodeId, beat: Beat, now_ms: int

@@ -23,10 +23,32 @@ Freed = frozenset[tuple[AppName, int, Claim]]
 
 @dataclass(frozen=True)
 class ClaimsResult:
-    """All claim rows, also those that did not change, and for each copy without its claim, why."""
+    """All claim rows, also those that did not change, and for each copy without its claim, why.
+
+    `again_ms`: when the first that waits for mere time can be given, from now; None: none does.
+    """
 
     claims: tuple[ClaimRow, ...]
     waiting: tuple[Waiting, ...]
+    again_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Claims that a store which was put back cannot know of: any up to `above`, granted by the hub that there was.
+
+    Whoever holds one was granted it before this hub began to listen, `listening_ms` ago, and has it for at most
+    lost_after from then.
+    """
+
+    above: int = 0
+    listening_ms: int = 0
+
+    def wait_ms(self, row: ClaimRow | None, lease: Lease) -> int:
+        """How long the next claim of a copy has to wait for one that nobody here knows of."""
+        if row is not None and row.claim > self.above:
+            return 0  # given since: whatever came after it is known
+        return max(0, lease.lost_after_ms - self.listening_ms) if self.above else 0
 
 
 def lease_of(app: App) -> Lease | None:
@@ -48,6 +70,7 @@ def step_claims(
     *,
     losses: Iterable[Loss] = (),
     restored: bool = False,
+    unknown: Unknown = Unknown(),
     running: Mapping[NodeId, Sequence[AssignmentRow]] | None = None,
     names: Mapping[NodeId, NodeName] | None = None,
 ) -> ClaimsResult:
@@ -55,8 +78,8 @@ def step_claims(
 
     `apps` is by (name, revision) and holds the revision of every placement. `freed`: what beats freed since. `running`:
     for each node what it may run (`may_run`); it decides how long a claim must be waited for, and whether a copy may
-    still live without a claim, from a time when its app was not fenced. `restored`: no new claim is given at all.
-    `names`: what people call the nodes.
+    still live without a claim, from a time when its app was not fenced. `restored`: no new claim is given at all;
+    `unknown`: what has to be reckoned with afterwards. `names`: what people call the nodes.
     """
     rows = {(row.app, row.number): row for row in claims}
     wanted = {
@@ -68,14 +91,16 @@ def step_claims(
     known = _Known(running or {}, names or {})
     result: list[ClaimRow] = []
     waiting: list[Waiting] = []
+    left_ms = []
     for key in sorted({*rows, *wanted}):
-        row, why = _step(key, rows.get(key), wanted.get(key), freed, silent, restored, known)
+        row, why = _step(key, rows.get(key), wanted.get(key), freed, silent, restored, unknown, known)
         if row is not None:
             result.append(row)
         if why is not None:
             placement = wanted[key][0]
             waiting.append(Waiting(key[0], key[1], "claim", why, placement.instance))
-    return ClaimsResult(tuple(result), tuple(waiting))
+            left_ms += [left] if (left := unknown.wait_ms(row, wanted[key][1])) else []
+    return ClaimsResult(tuple(result), tuple(waiting), min(left_ms, default=None))
 
 
 class _Known:
@@ -107,6 +132,7 @@ def _step(
     freed: Freed,
     silent: frozenset[NodeId],
     restored: bool,
+    unknown: Unknown,
     known: _Known,
 ) -> tuple[ClaimRow | None, str | None]:
     """One (app, number): its row afterwards, and why its placement has no claim."""
@@ -130,7 +156,12 @@ def _step(
             f"node {name} may still run a copy without a lease, from before overlap was forbidden: free once its"
             f" beat shows that it let go, or by 'skerry node forget {name}'"
         )
-    number = Claim(row.claim + 1 if row is not None else 1)
+    if unknown.wait_ms(row, lease):
+        return row, (
+            "the hub's store was put back: a node that is away may hold a claim that it does not know, until"
+            f" {lease.lost_after_ms / 1000:g} s after the hub's start"
+        )
+    number = Claim(max(row.claim if row is not None else 0, unknown.above) + 1)
     return _given(key, number, placement, lease), None
 
 

@@ -29,7 +29,7 @@ from ..model import (
     Waiting,
     Word,
 )
-from .claims import may_run, step_claims
+from .claims import Unknown, may_run, step_claims
 from .compile import Withheld, compile_node, content_key
 from .graph import Fields, Graph, Step
 from .scheduler import Schedule, schedule
@@ -68,7 +68,8 @@ class State:
 class Moment:
     """What only this run knows. `fresh`: heard in the last 30 s; `freed`: claims that beats freed.
 
-    `in_doubt`: it is being found out whether the store is an old one; no new claim meanwhile.
+    `in_doubt`: it is being found out whether the store is an old one; no new claim meanwhile. `listening_ms`: for how
+    long the hub has heard, and granted, whatever there was.
     """
 
     now_ms: int
@@ -79,17 +80,22 @@ class Moment:
     freed: Freed = frozenset()
     asked: frozenset[NodeId] | None = None
     in_doubt: bool = False
+    listening_ms: int = 0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run decided: the schedule with its report, all claims, new assignments, and what was not made and why."""
+    """What a run decided: the schedule with its report, all claims, new assignments, and what was not made and why.
+
+    `again_ms`: when time alone lets another run decide more (None: never).
+    """
 
     schedule: Schedule
     claims: tuple[ClaimRow, ...]
     waiting: tuple[Waiting, ...]
     withheld: Mapping[NodeId, Withheld]
     assignments: tuple[AssignmentRow, ...]
+    again_ms: int | None = None
 
 
 def run(state: State, moment: Moment) -> Outcome:
@@ -101,6 +107,7 @@ def run(state: State, moment: Moment) -> Outcome:
         cast(tuple[Waiting, ...], made["claims_waiting"]),
         cast(Mapping[NodeId, Withheld], made["withheld"]),
         cast(tuple[AssignmentRow, ...], made["assignments"]),
+        cast(int | None, made["again_ms"]),
     )
 
 
@@ -194,10 +201,11 @@ def _claim(view: Fields, context: object) -> Fields:
         moment.freed,
         losses=state.losses,
         restored=state.mesh.restored or moment.in_doubt,
+        unknown=Unknown(state.mesh.claims_above, moment.listening_ms),
         running=running,
         names={node.id: node.name for node in state.nodes},
     )
-    return {"claims": done.claims, "claims_waiting": done.waiting}
+    return {"claims": done.claims, "claims_waiting": done.waiting, "again_ms": done.again_ms}
 
 
 def _compile(view: Fields, _context: object) -> Fields:
@@ -286,7 +294,7 @@ GRAPH = Graph(
             "claim",
             reads=_names("mesh revisions nodes facts losses placements"),
             previous=_names("claims issued"),
-            writes=_names("claims claims_waiting"),
+            writes=_names("claims claims_waiting again_ms"),
             run=_claim,
         ),
         Step(

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
 from ..clock import now_ms
 from ..files import sync_folder
 from ..journal import Happened, note
@@ -70,7 +68,7 @@ async def _mark(new: Path, backup: Path, expected: tuple[str, str] | None) -> No
                     f" this hub is {expected[0]}, {expected[1]}"
                 )
             hand = tx.as_owner(Owner.RESUME)
-            await rows.put_mesh(hand, msgspec.structs.replace(mesh, restored=True))
+            await rows.put_mesh(hand, mesh.put_back(now_ms()))
             await rows.forget_steps(tx.as_owner(Owner.INTAKE))  # the nodes are asked for them once more
             await note(hand, Happened("restored", f"the store was put back from {backup.name}"))
     finally:

@@ -25,7 +25,7 @@ from ..identity import Identity
 from ..journal import Happened, note
 from ..loops.fits import place_key
 from ..loops.loops import UNSHOWN
-from ..model import AppRow, AssignmentRow, ClaimRow, Placement
+from ..model import AppRow, AssignmentRow, ClaimRow, ClaimState, Placement
 from ..store import Owner, Store, Transaction, View, rows
 from ..store import schema as s
 
@@ -59,7 +59,7 @@ async def mark_ahead(store: Store, node: NodeId, issued: Issued, envelope: bytes
         word = before is not None and before.issued == issued and before.overwrite
         await put_paused(tx, PausedRow(node, issued, envelope, overwrite=word))
         if envelope is not None and not mesh.restored:
-            await rows.put_mesh(tx.as_owner(Owner.RESUME), msgspec.structs.replace(mesh, restored=True))
+            await rows.put_mesh(tx.as_owner(Owner.RESUME), mesh.put_back(now_ms()))
             await rows.forget_steps(tx.as_owner(Owner.INTAKE))  # the nodes are asked for them once more
         if before is None or (envelope and not before.envelope):
             await note(tx.as_owner(Owner.RESUME), _ahead_event(row.name, issued, envelope is not None))
@@ -195,6 +195,7 @@ async def resume(
             await _take_node(tx, identity, row, members[row.node].name)
         else:
             await put_paused(tx, _overwritten(row))
+            await _end_claims(tx, identity, row)
             # Whoever overwrites a node means what that removes.
             confirmed = msgspec.structs.replace(members[row.node], confirmed_by=who)
             await rows.put_node(tx.as_owner(Owner.OPERATORS), confirmed)
@@ -272,6 +273,16 @@ async def _take_copies(tx: Transaction, assignment: Assignment) -> None:
             place=place_key(app),
         )
         await hand.put(s.placements, rows.placement_values(placed))
+
+
+async def _end_claims(tx: Transaction, identity: Identity, row: PausedRow) -> None:
+    """Claims that this store has on a node which let them go since: somebody that is away may have the next one."""
+    held = {(one.id, one.claim) for one in found.instances} if (found := opened(identity, row)) else set()
+    for claim in await rows.claims(tx):
+        ours = claim.node == row.node and claim.state is ClaimState.HELD
+        if ours and (claim.instance, claim.claim) not in held:
+            ended = msgspec.structs.replace(claim, state=ClaimState.ENDING)
+            await rows.put_claim(tx.as_owner(Owner.CLAIM), ended)
 
 
 async def _take_claims(tx: Transaction, assignment: Assignment) -> None:

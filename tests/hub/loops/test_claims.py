@@ -7,12 +7,12 @@ import dataclasses
 from msgspec.structs import replace
 
 from skerry_hub.loops import loops
-from skerry_hub.loops.claims import ClaimsResult, Freed, lease_of, may_run, step_claims
+from skerry_hub.loops.claims import ClaimsResult, Freed, Unknown, lease_of, may_run, step_claims
 from skerry_hub.loops.loops import Moment, State
 from skerry_hub.model import AssignmentRow, ClaimRow, ClaimState, Fact, Loss, Placement
 from skerry_protocol import signing
 from skerry_protocol.app import App, Overlap
-from skerry_protocol.ids import AppName, NodeId, NodeName
+from skerry_protocol.ids import AppName, Claim, NodeId, NodeName
 from skerry_protocol.messages import Assignment, Instance, Issued, Version
 
 from .. import builders as b
@@ -145,3 +145,20 @@ def test_nothing_waits_for_a_node_that_was_forgotten() -> None:
     assert "node c may still run" in loops.run(state, moment).waiting[0].reason
     done = loops.run(dataclasses.replace(state, nodes=[b.node("a")]), moment)
     assert [(row.claim, row.node) for row in done.claims] == [(1, b.nid("a"))]
+
+
+def test_a_store_that_was_put_back_reckons_with_claims_that_it_never_saw() -> None:
+    """Whoever is away may hold one, granted by the hub that there was, for lost_after at most."""
+    unknown = Unknown(above=1_000, listening_ms=59_000)
+    for claims in ((), (replace(first(), state=ClaimState.FREE),)):
+        early = step(claims, [ON_A], unknown=unknown)
+        assert early.claims == claims
+        assert "may hold a claim that it does not know" in early.waiting[0].reason
+        assert early.again_ms == 1_000
+        later = step(claims, [ON_A], unknown=Unknown(above=1_000, listening_ms=60_000))
+        assert [(row.claim, row.state) for row in later.claims] == [(1_001, ClaimState.HELD)]
+        assert later.again_ms is None
+    # What it knows to be held goes on; and what was given since is known to the end.
+    assert step((first(),), [ON_A], unknown=unknown).claims == (first(),)
+    since = replace(first(), claim=Claim(1_001), state=ClaimState.FREE)
+    assert step((since,), [ON_A], unknown=unknown).claims[0].claim == 1_002

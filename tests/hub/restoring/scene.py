@@ -51,8 +51,13 @@ class Before:
     envelope: bytes
 
 
-async def two_assignments(data: Path, copy: Path) -> Before:
-    """A hub that issued `first` (WEB), was backed up, and issued `second` (WEB and DB); the stream holds that."""
+async def two_assignments(
+    data: Path, copy: Path, before: tuple[object, ...] = (WEB,), after: tuple[object, ...] = (WEB, DB)
+) -> Before:
+    """A hub that issued `first` (WEB), was backed up, and issued `second` (WEB and DB); the stream holds that.
+
+    With other apps, where they are given: what is not in `after` any more is removed.
+    """
     async with serving(data, nats_url=None) as desk:
         machine = Machine(desk)
         await machine.join(desk.client, await token_of(desk))
@@ -64,13 +69,16 @@ async def two_assignments(data: Path, copy: Path) -> Before:
             reply = await machine.beat(bus)
             return reply.newest is not None and len((await newest(desk, machine))[1].instances) == count
 
-        await desk.post("/api/apply", {"apps": [WEB]})
-        await until(lambda: has(1))
+        applied = await desk.post("/api/apply", {"apps": before})
+        assert applied.status_code == 200, applied.text
+        await until(lambda: has(len(before)))
         first, _ = await newest(desk, machine)
         await says(desk, machine, bus, first)
         make_backup(desk.hub.store.path, copy)
-        await desk.post("/api/apply", {"apps": [DB]})
-        await until(lambda: has(2))
+        await desk.post("/api/apply", {"apps": after})
+        for name in {one["name"] for one in before} - {one["name"] for one in after}:  # type: ignore[index]
+            await desk.client.delete(f"/api/apps/{name}", params={"confirm": True})
+        await until(lambda: has(len(after)))
         second, held = await newest(desk, machine)
 
         async def published() -> bool:

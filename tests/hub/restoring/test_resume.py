@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from skerry_hub.model import ClaimState
 from skerry_hub.restoring.resume import paused_rows
+from skerry_hub.store import rows
 
 from .scene import WEB, newest, paused, put_back, says, two_assignments, until
 
@@ -75,4 +77,31 @@ async def test_the_hubs_word_is_kept_until_a_node_that_has_not_beaten_takes_it(t
         await desk.hub.reconciler.once()
         async with desk.hub.store.read() as view:
             assert await paused_rows(view) == []
+        await bus.close()
+
+
+async def test_a_claim_that_its_node_let_go_since_the_backup_is_not_taken_up_again(tmp_path: Path) -> None:
+    """Somebody who is away may have been given the next one, and still hold it."""
+    ledger = {**WEB, "name": "ledger", "availability": "ha", "ha": {"overlap": "forbid", "lost_after_ms": 60_000}}
+    before = await two_assignments(tmp_path / "hub", tmp_path / "copy.db", (WEB, ledger), (WEB,))
+    machine, second = before.machine, before.second
+    async with put_back(before, tmp_path / "hub") as desk:
+        bus = await machine.connect()
+        await says(desk, machine, bus, second)
+        await until(lambda: paused(desk))
+        answer = await desk.post("/api/resume", {"nodes": ["box"], "take": "hub"})
+        assert answer.json()["restored"] is False, answer.text
+
+        async def overwritten() -> bool:
+            return (await newest(desk, machine))[0].version > second.version
+
+        await until(overwritten)
+        await says(desk, machine, bus, (await newest(desk, machine))[0])
+        async with desk.hub.store.read() as view:
+            (claim,) = await rows.claims(view)
+        assert (claim.claim, claim.state) != (1, ClaimState.HELD)
+        _, assignment = await newest(desk, machine)
+        assert all(one.claim != 1 for one in assignment.instances)
+        why = (await desk.client.get("/api/apps/ledger/why")).json()
+        assert "put back" in why["headline"], why["headline"]
         await bus.close()
