@@ -78,6 +78,7 @@ PURE = (
     "skerry_hub.loops.room",
     "skerry_hub.loops.scheduler",
     "skerry_hub.model",
+    "skerry_hub.restoring.gaps",
     "skerry_hub.nats.auth",
     "skerry_hub.nats.nkeys",
 )

@@ -62,7 +62,7 @@ class Agent:
         self.switching = Switching(self.node, self.lives, self.downloads, self.reporter, self._applied)
         self.answering = Answering(self.node, self.view, self._overridden)
         self.offers = Offers(self.node, self.downloads, self.reporter, self._taken)
-        self.renewing = Renewing(identity, key, places.state, self._renewed)
+        self.renewing = Renewing(identity, key, places.state, self._renewed, self.node.disk.envelope)
         self.bus = NodeBus(
             identity.region,
             Login(identity.node, identity.credentials, key),

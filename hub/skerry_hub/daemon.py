@@ -20,6 +20,7 @@ from .model import Mesh
 from .nats.config import NatsServerError
 from .people import Role, add_person, new_secret
 from .restoring import backup as backups
+from .restoring import rebuild as rebuilding
 from .service import Service
 from .store import Owner, Store, StoreError, rows
 
@@ -54,28 +55,61 @@ def init(mesh: str, region: str, root_key: Path | None, address: str, admin: str
     with _told():
         identity = create(data, MeshName(mesh), Region(region), root_key)
         token = asyncio.run(first_admin(identity, admin))
-    settings = data / "operator.toml"
-    text = f'hub = "https://{address}"\npin = "{identity.pin}"\ntoken = "{token}"\n'
-    write_file(settings, text.encode())
-    click.echo(f"made the hub of mesh {mesh}, region {region}, in {data}")
-    click.echo(f"start it:  skerry-hub run --data {data}")
-    click.echo(
-        f"use it:    SKERRY_CONFIG={settings} skerry nodes    (that file is a secret; {admin} is an admin)"
-    )
+    _made(identity, address, admin, token)
     if root_key is None:
         click.echo(f"the mesh's root key is {data / 'root.key'}: keep a copy off this machine")
 
 
-async def first_admin(identity: Identity, admin: str) -> str:
+def _made(identity: Identity, address: str, admin: str, token: str) -> None:
+    """Keeps the first admin's settings, and says what is there now and what comes next."""
+    data = identity.data
+    settings = data / "operator.toml"
+    text = f'hub = "https://{address}"\npin = "{identity.pin}"\ntoken = "{token}"\n'
+    write_file(settings, text.encode())
+    click.echo(f"made the hub of mesh {identity.mesh}, region {identity.region}, in {data}")
+    click.echo(f"start it:  skerry-hub run --data {data}")
+    click.echo(
+        f"use it:    SKERRY_CONFIG={settings} skerry nodes    (that file is a secret; {admin} is an admin)"
+    )
+
+
+async def first_admin(identity: Identity, admin: str, mesh: Mesh | None = None) -> str:
     """The region's settings and its first admin, whose token it returns; a second init makes no second admin."""
     store = await Store.open(identity.database)
     try:
         async with store.write() as tx:
-            mesh = Mesh(identity.mesh, identity.region, identity.serial, epoch=1)
-            await rows.put_mesh(tx.as_owner(Owner.RESUME), mesh)
+            fresh = Mesh(identity.mesh, identity.region, identity.serial, epoch=1)
+            await rows.put_mesh(tx.as_owner(Owner.RESUME), mesh or fresh)
             return await add_person(tx, admin, Role.ADMIN, "init", new_secret())
     finally:
         await store.close()
+
+
+@main.command()
+@click.option("--mesh", required=True, callback=_name, help="The mesh's name, as it was.")
+@click.option(
+    "--region", required=True, callback=_name, help="The region whose hub was lost, as it was named."
+)
+@click.option(
+    "--root-key", type=click.Path(path_type=Path), required=True, help="The mesh's root key, as init made it."
+)
+@click.option("--address", default=f"localhost:{PORT}", show_default=True, help="Where people reach it.")
+@click.option("--admin", default="admin", show_default=True, callback=_name, help="The first admin's name.")
+@click.option("--serial", type=click.IntRange(min=2), help="Above every serial that the region had.")
+@_data
+def rebuild(
+    mesh: str, region: str, root_key: Path, address: str, admin: str, serial: int | None, data: Path
+) -> None:
+    """Make a hub in the place of one that was lost whole, with no backup, from its nodes and the root key.
+
+    Be sure that the lost one is gone for good. The new one has to be reached where that one was. Nodes come back by
+    themselves, nothing on them is touched, and 'skerry hub resume' shows what they hold and what nobody knows any more.
+    """
+    with _told():
+        identity = rebuilding.keys(data, MeshName(mesh), Region(region), root_key, serial)
+        token = asyncio.run(first_admin(identity, admin, rebuilding.settings(identity)))
+    _made(identity, address, admin, token)
+    click.echo("nodes come back by themselves; then look at 'skerry hub resume'")
 
 
 @main.command()

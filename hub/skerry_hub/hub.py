@@ -11,7 +11,7 @@ import secrets
 import shutil
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -33,7 +33,7 @@ from .nats.bus import BusError, Handlers
 from .nats.config import Listen
 from .nats.edge import NONE, Nats, accounts_of, rotated
 from .operators import forget_node
-from .restoring.resume import may_replace
+from .restoring.paused import may_replace
 from .store import Owner, Store, StoreError, rows
 from .store import schema as s
 
@@ -106,6 +106,7 @@ class Hub:
             if mesh is None:
                 raise StoreError(f"cannot open {store.path}: it is empty (make one with 'skerry-hub init')")
             term = await take_lead(store, secrets.token_hex(4))
+            identity = replace(identity, rebuilt=mesh.rebuilt)
             return cls(identity, settings, store, mesh, term, await Intake.open(store))
         except BaseException:
             await store.close()

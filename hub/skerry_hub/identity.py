@@ -43,7 +43,10 @@ class IdentityError(RuntimeError):
 
 @dataclass(frozen=True)
 class Identity:
-    """A hub's keys, read once at start. `delegation_bytes` is the encoded Signed as nodes get it."""
+    """A hub's keys, read once at start. `delegation_bytes` is the encoded Signed as nodes get it.
+
+    `rebuilt`: the region had another hub, which was lost; what that one signed counts as proof.
+    """
 
     data: Path
     mesh: MeshName
@@ -54,6 +57,7 @@ class Identity:
     delegation: signing.Signed
     delegation_bytes: bytes
     tls_pin: bytes
+    rebuilt: bool = False
 
     @property
     def pin(self) -> str:
@@ -73,7 +77,9 @@ class Identity:
         return self.data / "tls.key"
 
 
-def create(data: Path, mesh: MeshName, region: Region, root: Path | None = None) -> Identity:
+def create(
+    data: Path, mesh: MeshName, region: Region, root: Path | None = None, serial: int = FIRST_SERIAL
+) -> Identity:
     """Makes the keys of a new hub in `data`. `root`: a root key kept elsewhere (made where missing).
 
     Raises IdentityError where there is a hub already.
@@ -87,7 +93,7 @@ def create(data: Path, mesh: MeshName, region: Region, root: Path | None = None)
     _keep(data / "hub.key", signing.new_key())
     _keep_tls(data, region)
     hub = signing.public_key((data / "hub.key").read_bytes())
-    word = signing.delegate(root_file.read_bytes(), mesh, region, FIRST_SERIAL, hub, _spki(data / "tls.crt"))
+    word = signing.delegate(root_file.read_bytes(), mesh, region, serial, hub, _spki(data / "tls.crt"))
     write_new(data / "delegation", encode(word))
     return read(data)
 

@@ -54,6 +54,8 @@ async def forget_node(tx: Transaction, row: NodeRow, changer: str, reason: str) 
     hand = tx.as_owner(Owner.OPERATORS)
     number = await next_number(tx, "node", row.id)
     await hand.drop(s.nodes, s.nodes.c.id == row.id)
+    # Nobody can resume it any more, and the region must not wait for that.
+    await tx.as_owner(Owner.RESUME).drop(s.paused, s.paused.c.node == row.id)
     await hand.put(s.forgotten, {"id": row.id, "at_ms": now_ms(), "doc": rows.dump(row)})
     await keep(hand, Revision("node", row.id, number, now_ms(), changer, reason or "forgotten", None))
     because = f": {reason}" if reason else ""

@@ -247,6 +247,24 @@ class JoinRequest(Struct, frozen=True, omit_defaults=True):
     machine: str = ""
 
 
+class Returning(Struct, frozen=True, omit_defaults=True):
+    """POST /return over pinned HTTPS, Signed by the machine's key for RETURN: a member's word to a rebuilt hub.
+
+    `envelope` is the accepted assignment as it came (an encoded Envelope): it proves that its node was a member, and
+    says what it holds. `tls_key` is that of the hub which this is for (Delegation.tls_key). The rest as in JoinRequest.
+    """
+
+    machine_key: bytes
+    tls_key: bytes
+    envelope: bytes
+    hostname: str = ""
+    arch: str = ""
+    memory_bytes: int = 0
+    cpu_milli: int = 0
+    features: tuple[str, ...] = ()
+    machine: str = ""
+
+
 class JoinReply(Struct, frozen=True, omit_defaults=True):
     """`state` is "joined" or "waiting" (for approval). `delegation` is shown before anything secret is sent too."""
 

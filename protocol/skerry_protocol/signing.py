@@ -22,6 +22,7 @@ ASSIGNMENT = b"skerry assignment\0"
 JOIN = b"skerry join\0"
 RENEW = b"skerry renew\0"
 FETCH = b"skerry fetch\0"
+RETURN = b"skerry return\0"
 
 
 class BadSignature(ValueError):

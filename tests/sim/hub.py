@@ -13,7 +13,8 @@ from skerry_hub.loops.loops import State
 from skerry_hub.model import NodeRow
 from skerry_hub.operators import set_app, set_node
 from skerry_hub.restoring import backup
-from skerry_hub.restoring.resume import paused_rows, resume
+from skerry_hub.restoring.paused import paused_rows
+from skerry_hub.restoring.resume import resume
 from skerry_hub.store import rows
 from skerry_protocol.app import App
 from skerry_protocol.codec import encode

@@ -24,7 +24,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from skerry_protocol.codec import WireError, decode
+from skerry_protocol.codec import WireError, decode, encode
 from skerry_protocol.messages import Assignment, Issued, Version
 from skerry_protocol.signing import Envelope, digest
 
@@ -116,6 +116,11 @@ class StateDir:
             return Damaged(f"{DAMAGED}: {raw.text if raw else f'{path} is gone'}")
         found = self._twice(ACCEPTED)
         return _opened(issued, raw, found.lame if isinstance(found, sealed.Twice) else "")
+
+    def envelope(self) -> bytes | None:
+        """The accepted assignment as it came, an encoded Envelope; None where there is none that can be read."""
+        kept = self.accepted()
+        return encode(kept.envelope) if isinstance(kept, Kept) else None
 
     def last_kept(self) -> Issued | None:
         """The newest assignment whose bytes are whole, whether or not it is the accepted one."""

@@ -2,7 +2,8 @@
 
 Owns when to ask and what the hub said. NATS refuses for one of two reasons: the hub changed its account's signing key
 while this node was away (then a renewal helps), or somebody removed the node (then the hub says so, and `status` shows
-it). Either way no unit notices. Must never make a new key: that is joining anew, by an admin's hand.
+it). A hub that was lost and rebuilt knows no node: it is shown what this one holds, which proves that it was a member.
+No unit notices any of this. Must never make a new key: that is joining anew, by an admin's hand.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ import msgspec
 from msgspec import Struct
 
 from skerry_protocol.codec import WireError, decode, encode
-from skerry_protocol.messages import JoinReply
-from skerry_protocol.signing import RENEW, fetch_words, sign
+from skerry_protocol.messages import FEATURES, JoinReply, Returning
+from skerry_protocol.signing import RENEW, RETURN, fetch_words, public_key, sign
 
 from ..disk.disk import DiskError
 from ..joining.identity import Identity, save
-from .https import HttpsError, Met, PinnedHttps
+from .https import HttpsError, Met, PinnedHttps, Reply
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,9 @@ LEAST_S = 30.0
 MOST_S = 3_600.0
 REPLY_MAX = 256 << 10
 HTTP_OK = 200
+SHOW = 428  # the hub was rebuilt: it wants to see what this node holds
+MSGPACK = {"Content-Type": "application/msgpack"}
+Held = Callable[[], bytes | None]
 
 
 class Removed(Struct, frozen=True):
@@ -46,19 +50,34 @@ class _Refusal(Struct, frozen=True):
     then: str = ""
 
 
-def renew(identity: Identity, key: bytes) -> Identity | Removed:
-    """Who the node is from now on, or the hub's refusal. Blocking. Raises HttpsError where no hub answers."""
+def renew(identity: Identity, key: bytes, held: Held) -> Identity | Removed:
+    """Who the node is from now on, or the hub's refusal. Blocking. Raises HttpsError where no hub answers.
+
+    `held`: the accepted assignment as it came, for a hub that was rebuilt.
+    """
     met = PinnedHttps(identity.hubs, identity.pin, identity.word.serial).introduce()
     hub = PinnedHttps((met.hub,), identity.pin, met.delegation.serial)
     asked = sign(key, RENEW, fetch_words(identity.node, met.delegation.tls_key))
-    headers = {"Content-Type": "application/msgpack"}
-    answer = hub.request("POST", "/renew", encode(asked), headers, limit=REPLY_MAX)
+    answer = hub.request("POST", "/renew", encode(asked), MSGPACK, limit=REPLY_MAX)
+    if answer.status == SHOW and (envelope := held()) is not None:
+        answer = _show(hub, met, key, envelope)
     if answer.status != HTTP_OK:
         return Removed(_words(answer.body))
     try:
         return _renewed(identity, met, decode(JoinReply, answer.body, limit=REPLY_MAX))
     except WireError as error:
         raise HttpsError(f"{met.hub}: its answer cannot be read: {error}") from error
+
+
+def _show(hub: PinnedHttps, met: Met, key: bytes, envelope: bytes) -> Reply:
+    from ..joining.machine import this_machine  # noqa: PLC0415 - once in the life of a mesh, if ever
+
+    mine = this_machine()
+    word = Returning(
+        public_key(key), met.delegation.tls_key, envelope, mine.hostname, mine.arch, mine.memory_bytes,
+        mine.cpu_milli, FEATURES, mine.mark,
+    )  # fmt: skip
+    return hub.request("POST", "/return", encode(sign(key, RETURN, encode(word))), MSGPACK, limit=REPLY_MAX)
 
 
 def _renewed(identity: Identity, met: Met, reply: JoinReply) -> Identity:
@@ -82,7 +101,7 @@ class Renewing:
     """See the module. `identity` is who the node is now; `trouble` is what the hub said against it, if anything."""
 
     def __init__(
-        self, identity: Identity, key: bytes, state: Path, renewed: Callable[[Identity], None],
+        self, identity: Identity, key: bytes, state: Path, renewed: Callable[[Identity], None], held: Held,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.identity = identity
@@ -90,6 +109,7 @@ class Renewing:
         self._key = key
         self._state = state
         self._renewed = renewed
+        self._held = held
         self._clock = clock
         self._next = 0.0
         self._pause = LEAST_S
@@ -103,7 +123,7 @@ class Renewing:
         self._next = now + self._jitter.uniform(self._pause / 2, self._pause)
         self._pause = min(MOST_S, 2 * self._pause)
         try:
-            found = await asyncio.to_thread(renew, self.identity, self._key)
+            found = await asyncio.to_thread(renew, self.identity, self._key, self._held)
         except HttpsError as error:
             log.info("cannot renew the credentials: %s", error)
             return

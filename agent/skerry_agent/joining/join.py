@@ -7,9 +7,6 @@ here looks at this machine's clock: expiry is the hub's business, by the hub's c
 
 from __future__ import annotations
 
-import os
-import platform
-import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from skerry_protocol.codec import WireError, decode, encode
-from skerry_protocol.ids import NAME_EXPECTED, NodeName, is_name, machine_mark, node_id
+from skerry_protocol.ids import NAME_EXPECTED, NodeName, is_name, node_id
 from skerry_protocol.jointoken import BadToken, JoinToken, parse_token
 from skerry_protocol.messages import FEATURES, JoinReply, JoinRequest
 from skerry_protocol.signing import JOIN, join_words, public_key, sign
@@ -26,8 +23,8 @@ from skerry_protocol.signing import JOIN, join_words, public_key, sign
 from ..disk.disk import DiskError
 from ..hublink.https import HttpsError, Met, PinnedHttps, WrongMesh
 from .identity import Identity, IdentityError, load, machine_key, save
+from .machine import Machine, this_machine
 
-MACHINE_ID = Path("/etc/machine-id")
 POLL_S = 5.0
 REPLY_MAX = 256 << 10
 FORGOTTEN = 410
@@ -38,31 +35,11 @@ class JoinError(RuntimeError):
     """Begins with "cannot join", says the reason and what to do."""
 
 
-class Machine(Struct, frozen=True):
-    """What the machine says of itself."""
-
-    hostname: str
-    arch: str
-    memory_bytes: int
-    cpu_milli: int
-    mark: str = ""
-
-
 class _Refusal(Struct, frozen=True):
     """The hub's words for a refusal."""
 
     error: str = ""
     then: str = ""
-
-
-def this_machine() -> Machine:
-    """What this machine is."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        mark = machine_mark(MACHINE_ID.read_text())
-    except (OSError, UnicodeDecodeError):
-        mark = ""
-    return Machine(socket.gethostname(), platform.machine(), memory, (os.cpu_count() or 1) * 1000, mark)
 
 
 def join(

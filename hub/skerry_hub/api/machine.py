@@ -16,12 +16,13 @@ from litestar import Response, Router, get, post
 from litestar.params import FromPath
 
 from skerry_protocol import signing
-from skerry_protocol.codec import WireError, decode, encode
+from skerry_protocol.codec import MESSAGE_MAX, WireError, decode, encode
 from skerry_protocol.ids import NODE_ID, NodeId
 from skerry_protocol.messages import JoinReply, JoinRequest
 
 from ..hub import Hub
 from ..joining.joining import JoinRefused, join, renewed
+from ..joining.returning import returned
 from ..model import NodeRow
 from ..store import rows
 from .faults import AnyRequest, ApiError
@@ -29,6 +30,7 @@ from .faults import AnyRequest, ApiError
 _T = TypeVar("_T", bound=msgspec.Struct)
 MSGPACK = "application/msgpack"
 JOIN_MAX = 64 << 10
+SHOW = 428  # a machine that this rebuilt hub does not know is to show what it holds, at /return
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -62,12 +64,27 @@ async def renew(request: AnyRequest) -> Response[bytes]:
     name, _, pin = signed.payload.decode(errors="replace").partition(".")
     if pin != hub.identity.tls_pin.hex():
         raise ApiError(403, "cannot renew: the request is for another hub")
-    row = await _member(hub, name)
+    row = await _member(hub, name, SHOW if hub.mesh.rebuilt else 403)
     try:
         signing.verify(row.machine_key, signing.RENEW, signed)
     except signing.BadSignature as error:
         raise ApiError(403, f"cannot renew {row.name}: {error}") from error
     return _packed(await renewed(hub, row, _host(request)))
+
+
+@post("/return", status_code=200, media_type=MSGPACK)
+async def return_here(request: AnyRequest) -> Response[bytes]:
+    """Lets a member in again whose hub was lost and rebuilt.
+
+    Takes a msgpack Signed by its machine key over a Returning; answers with a JoinReply.
+    """
+    hub: Hub = request.app.state.hub
+    signed = _decoded(signing.Signed, await request.body(), MESSAGE_MAX)
+    try:
+        reply = await returned(hub, signed, _host(request))
+    except JoinRefused as refused:
+        raise ApiError(refused.status, str(refused), refused.then) from refused
+    return _packed(reply)
 
 
 @get("/assignments/{digest:str}", media_type=MSGPACK)
@@ -101,19 +118,19 @@ async def proven(request: AnyRequest) -> NodeRow:
     return row
 
 
-async def _member(hub: Hub, name: str) -> NodeRow:
+async def _member(hub: Hub, name: str, unknown: int = 403) -> NodeRow:
     if NODE_ID.fullmatch(name) is None:
         raise ApiError(403, "cannot take this for a node: that is no node id")
     async with hub.store.read() as view:
         row = await rows.node(view, NodeId(name))
     if row is None or row.id != name:
-        raise ApiError(403, f"cannot take this for node {name}: it is no member here", "join anew")
+        raise ApiError(unknown, f"cannot take this for node {name}: it is no member here", "join anew")
     return row
 
 
-def _decoded(kind: type[_T], body: bytes) -> _T:
+def _decoded(kind: type[_T], body: bytes, limit: int = JOIN_MAX) -> _T:
     try:
-        return decode(kind, body, limit=JOIN_MAX)
+        return decode(kind, body, limit=limit)
     except WireError as error:
         raise ApiError(400, f"cannot read the request: {error}") from error
 
@@ -127,4 +144,6 @@ def _host(request: AnyRequest) -> str | None:
     return request.url.hostname
 
 
-ROUTER = Router("/", route_handlers=[delegation, join_here, renew, assignment], tags=["machines"])
+ROUTER = Router(
+    "/", route_handlers=[delegation, join_here, renew, return_here, assignment], tags=["machines"]
+)

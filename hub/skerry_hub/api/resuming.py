@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from litestar import Router, get, post
 from litestar.params import JSONBody
 
+from skerry_protocol.ids import NodeId
+
 from ..hub import Hub
 from ..loops.loops import UNSHOWN
-from ..restoring.resume import PausedRow, ResumeRefused, paused_rows, resume
+from ..model import NodeRow
+from ..restoring.gaps import gaps
+from ..restoring.paused import PausedRow, opened, paused_rows
+from ..restoring.resume import ResumeRefused, resume
 from ..store import Transaction, View, rows
 from .auth import ADMIN, VIEWER
 from .change import call_of
@@ -39,7 +46,15 @@ async def _view(hub: Hub, store: View) -> ResumeView:
     known = {one.node for one in held}
     unheard = (row for row in nodes.values() if hub.hearing.last_heard(row.id) is None)
     away = tuple(sorted(row.name for row in unheard if row.id not in known))
-    return ResumeView(mesh is not None and mesh.restored, paused, away)
+    lost = _gaps(hub, held, nodes) if mesh is not None and mesh.rebuilt and (mesh.restored or held) else ()
+    return ResumeView(mesh is not None and mesh.restored, paused, away, lost)
+
+
+def _gaps(hub: Hub, held: list[PausedRow], nodes: Mapping[NodeId, NodeRow]) -> tuple[str, ...]:
+    """What is not known, as far as those tell who are to be resumed."""
+    shown = {row.node: found for row in held if (found := opened(hub.identity, row)) is not None}
+    names = {node: row.name for node, row in nodes.items()}
+    return gaps(shown, names, {one.sha256 for one in hub.artifacts.list()})
 
 
 def _text(one: PausedRow) -> str:

@@ -14,7 +14,7 @@ from litestar.response import Stream
 
 from ..hub import Hub
 from ..restoring.backup import make_backup
-from ..restoring.resume import paused_rows
+from ..restoring.paused import paused_rows
 from ..store import rows
 from .auth import ADMIN, VIEWER
 from .faults import AnyRequest

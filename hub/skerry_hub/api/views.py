@@ -215,9 +215,12 @@ class Paused(Struct, frozen=True):
 
 
 class ResumeView(Struct, frozen=True):
+    """`gaps`: what a hub that was rebuilt cannot know, or is told in two ways."""
+
     restored: bool
     paused: tuple[Paused, ...] = ()
     away: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
 
 
 class ResumeAsk(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

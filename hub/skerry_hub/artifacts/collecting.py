@@ -18,7 +18,7 @@ from skerry_protocol.ids import AppName
 
 from .. import journal
 from ..loops.claims import may_run
-from ..restoring.resume import paused_rows
+from ..restoring.paused import paused_rows
 from ..store import Owner, Store, View, rows
 from ..store import schema as s
 from .artifacts import ArtifactStore

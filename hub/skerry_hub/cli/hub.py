@@ -106,6 +106,8 @@ def _shown(found: ResumeView, json_: bool) -> None:
         return
     rows = ((one.node, one.holds or "-", one.newest or "-", one.text) for one in found.paused)
     table(("NODE", "HOLDS", "HUB'S NEWEST", "WHAT"), rows, "No node holds what the hub did not issue.")
+    for line in found.gaps:
+        say(f"! {line}")
     if found.away:
         say(f"away, and not covered by a resume: {listed(found.away)}")
     say("--take nodes: what they hold stands.  --take hub: they are overwritten.")

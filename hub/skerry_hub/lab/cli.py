@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import click
 import msgspec
 
-from . import Lab, LabError, enter, leftovers
+from . import Lab, LabError, enter, leftovers, mesh
 from .layout import Direction
 from .showing import Choice, become, command
 
@@ -210,7 +210,7 @@ def shell(choice: Choice, node: str) -> None:
 
 @lab.group(no_args_is_help=True)
 def hub() -> None:
-    """Start, stop, kill or wipe the lab's hub."""
+    """Start, stop, kill, wipe or rebuild the lab's hub."""
 
 
 @hub.command("start")
@@ -244,6 +244,15 @@ def hub_wipe(choice: Choice) -> None:
     """Stop it and delete its data, as a lost disk would."""
     with choice.timed("the hub's data is gone"):
         choice.lab.hub_wipe()
+
+
+@hub.command("rebuild")
+@click.pass_obj
+def hub_rebuild(choice: Choice) -> None:
+    """After a wipe: make a new hub of the root's key alone, and start it. The nodes come back by themselves."""
+    with choice.timed("another hub is up in its place"):
+        mesh.rebuild(choice.lab)
+        choice.lab.hub_start()
 
 
 @hub.command("exec", context_settings=_REST)

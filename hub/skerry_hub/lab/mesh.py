@@ -30,24 +30,27 @@ def settings(lab: Lab) -> Path:
     return lab.hub_data / OPERATOR
 
 
-def make_hub(lab: Lab, mesh: str = "lab", region: str = "north") -> None:
+def root_key(lab: Lab) -> Path:
+    """The root's key, kept away from the hub's data, as everybody should."""
+    return lab.hub_data.parent / "root.key"
+
+
+def make_hub(lab: Lab) -> None:
     """Keys, store and first admin of a hub that was never started. Leaves an existing one alone."""
-    if settings(lab).exists():
-        return
+    if not settings(lab).exists():
+        _new_hub(lab, "init")
+
+
+def rebuild(lab: Lab) -> None:
+    """A hub in the place of one whose data was lost, and nothing else of the mesh, but the root's key."""
+    _new_hub(lab, "rebuild")
+
+
+def _new_hub(lab: Lab, how: str) -> None:
     lab.hub_data.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = software.bindir() / "skerry-hub"
-    words = [
-        "init",
-        "--mesh",
-        mesh,
-        "--region",
-        region,
-        "--data",
-        str(lab.hub_data),
-        "--address",
-        lab.hub_address,
-    ]
-    _run([str(command), *words])
+    names = ["--mesh", "lab", "--region", "north", "--root-key", str(root_key(lab))]
+    _run([str(command), how, *names, "--data", str(lab.hub_data), "--address", lab.hub_address])
     text = settings(lab).read_text(encoding="utf-8")
     write_file(settings(lab), f'{text}socket = "{lab.api_socket}"\n'.encode())
 

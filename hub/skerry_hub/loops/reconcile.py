@@ -21,7 +21,7 @@ from ..clock import now_ms
 from ..identity import Identity
 from ..journal import Happened, note, revision
 from ..model import AppRow, AssignmentRow, Fact, NodeRow, Placement
-from ..restoring import resume
+from ..restoring import paused
 from ..store import Owner, Store, StoreError, Transaction, View, rows
 from ..store import schema as s
 from . import loops
@@ -109,7 +109,7 @@ class Reconciler:
         placements = await rows.placements(view)
         apps = await rows.apps(view)
         issued = await rows.issued(view)
-        held = await resume.paused_rows(view)
+        held = await paused.paused_rows(view)
         by_node: dict[NodeId, list[AssignmentRow]] = {}
         for row in issued:
             by_node.setdefault(row.node, []).append(row)
@@ -132,7 +132,7 @@ class Reconciler:
             paused=frozenset(one.node for one in held if not one.overwrite),
             unshown=frozenset(one.node for one in held if one.envelope is None),
             overwrites={one.node: one.issued for one in held if one.overwrite},
-            holds={one.node: resume.holds(self._identity, one) for one in held if one.overwrite},
+            holds={one.node: paused.holds(self._identity, one) for one in held if one.overwrite},
         )
 
     async def _all_revisions(

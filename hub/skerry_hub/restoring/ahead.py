@@ -3,7 +3,7 @@
 Anybody can name an assignment. Only one that this hub's key signed (or that of a newer delegation) shows that the store
 is an old one, and pauses the region; a claim without it pauses the node that makes it. While a node is asked for the
 first time, no new claim is given, for DOUBT_S at most: so that neither a store that was put back in silence nor a
-hostile member does harm. Must never trust an answer: `resume.shown` judges it.
+hostile member does harm. Must never trust an answer: `paused.shown` judges it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from skerry_protocol.messages import Ask, AskPart, Issued
 from ..identity import Identity
 from ..nats.link import BusError
 from ..store import Store
-from .resume import is_known, mark_ahead, shown
+from .paused import is_known, mark_ahead, shown
 
 LOG = logging.getLogger(__name__)
 DOUBT_S = 10.0

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from skerry_agent.joining import join as joining
 from skerry_agent.joining.identity import Identity, IdentityError, load, machine_key, read_key
-from skerry_agent.joining.join import JoinError, Machine, join
+from skerry_agent.joining.join import JoinError, join
+from skerry_agent.joining.machine import Machine
 from skerry_protocol.ids import node_id
 from skerry_protocol.messages import JoinRequest
 from skerry_protocol.signing import JOIN, Signed, join_words, new_key, public_key, verify

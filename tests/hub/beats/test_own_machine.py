@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry_agent.joining import join
+from skerry_agent.joining.machine import this_machine
 from skerry_hub.beats.terms import terms_of
 from skerry_hub.hub import own_mark
 from skerry_protocol.codec import encode
@@ -43,7 +43,7 @@ async def test_the_node_beside_the_hub_is_known(tmp_path: Path) -> None:
 
 
 def test_hub_and_agent_mark_a_machine_alike(tmp_path: Path) -> None:
-    assert join.this_machine().mark == own_mark()
+    assert this_machine().mark == own_mark()
     assert own_mark(tmp_path / "missing") == ""
     (tmp_path / "empty").write_text("\n")
     assert own_mark(tmp_path / "empty") == ""

@@ -8,12 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from skerry_agent.disk.disk import StateDir
 from skerry_agent.hublink import pinned
 from skerry_agent.hublink.bus import Handlers, Login, NodeBus
 from skerry_agent.hublink.https import HttpsError
 from skerry_agent.hublink.renewing import Removed, Renewing, renew
 from skerry_agent.joining.identity import Identity, load, machine_key, save
-from skerry_agent.joining.join import Machine, join
+from skerry_agent.joining.join import join
+from skerry_agent.joining.machine import Machine
 from skerry_protocol.messages import Ask
 from tests.natsrig import running, until, within
 
@@ -44,7 +46,7 @@ def node_bus(identity: Identity, key: bytes, state: Path) -> tuple[NodeBus, Rene
     async def connected() -> None:
         renewing.let_in()
 
-    renewing = Renewing(identity, key, state, renewed)
+    renewing = Renewing(identity, key, state, renewed, StateDir(state).envelope)
     bus = NodeBus(
         identity.region,
         Login(identity.node, identity.credentials, key),
@@ -95,12 +97,12 @@ async def test_only_the_machine_itself_can_renew(tmp_path: Path) -> None:
         state, other = tmp_path / "node", tmp_path / "other"
         identity = await joined_without_nats(desk, state)
         thief = machine_key(other)
-        found = await asyncio.to_thread(renew, identity, thief)
+        found = await asyncio.to_thread(renew, identity, thief, lambda: None)
         assert isinstance(found, Removed)
         assert "signature" in found.text
         away = msgspec.structs.replace(identity, hubs=("127.0.0.1:1",))
         with pytest.raises(HttpsError):
-            await asyncio.to_thread(renew, away, machine_key(state))
+            await asyncio.to_thread(renew, away, machine_key(state), lambda: None)
 
 
 async def joined_without_nats(desk: Desk, state: Path) -> Identity:
@@ -133,7 +135,7 @@ async def test_the_hub_is_not_asked_all_the_time(tmp_path: Path) -> None:
         state = tmp_path / "node"
         identity = await joined_without_nats(desk, state)
         answers: list[Identity] = []
-        renewing = Renewing(identity, machine_key(state), state, answers.append, lambda: now)
+        renewing = Renewing(identity, machine_key(state), state, answers.append, lambda: None, lambda: now)
         await renewing.refused()
         await renewing.refused()
         assert len(answers) <= 1

@@ -12,7 +12,7 @@ import msgspec
 from nats.aio.client import Client
 
 from skerry_hub.restoring.backup import make_backup, restore
-from skerry_hub.restoring.resume import paused_rows
+from skerry_hub.restoring.paused import paused_rows
 from skerry_hub.store import rows
 from skerry_protocol import signing
 from skerry_protocol.codec import decode

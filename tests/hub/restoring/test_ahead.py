@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from skerry_hub.nats import link
 from skerry_hub.nats.link import BusError
 from skerry_hub.restoring.ahead import Ahead
-from skerry_hub.restoring.resume import paused_rows, shown
+from skerry_hub.restoring.paused import paused_rows, shown
 from skerry_hub.store import rows
 from skerry_protocol import signing, subjects
 from skerry_protocol.codec import decode, encode

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from skerry_hub.model import ClaimState
-from skerry_hub.restoring.resume import paused_rows
+from skerry_hub.restoring.paused import paused_rows
 from skerry_hub.store import rows
 
 from .scene import WEB, newest, paused, put_back, says, two_assignments, until
@@ -82,7 +82,12 @@ async def test_the_hubs_word_is_kept_until_a_node_that_has_not_beaten_takes_it(t
 
 async def test_a_claim_that_its_node_let_go_since_the_backup_is_not_taken_up_again(tmp_path: Path) -> None:
     """Somebody who is away may have been given the next one, and still hold it."""
-    ledger = {**WEB, "name": "ledger", "availability": "ha", "ha": {"overlap": "forbid", "lost_after_ms": 60_000}}
+    ledger = {
+        **WEB,
+        "name": "ledger",
+        "availability": "ha",
+        "ha": {"overlap": "forbid", "lost_after_ms": 60_000},
+    }
     before = await two_assignments(tmp_path / "hub", tmp_path / "copy.db", (WEB, ledger), (WEB,))
     machine, second = before.machine, before.second
     async with put_back(before, tmp_path / "hub") as desk:
