@@ -5,11 +5,14 @@ SHELL := /bin/bash
 KEEP ?= 1
 PYTEST = .venv/bin/python -m pytest
 # As many workers as there are processors. The lab's tests mostly wait (for leases, boots, silence): each file has labs
-# of its own names, so two files at a time do not meet.
+# of its own names, so several files at a time do not meet, and the simulator's seeds take the time that they leave.
 WORKERS ?= logical
-LAB = $(PYTEST) -m lab --numprocesses 2 --dist loadfile
+LAB = $(PYTEST) -m lab --numprocesses $(LAB_WORKERS) --dist loadfile
+LAB_WORKERS ?= 4
+SIM = nice -n 19 $(PYTEST) -m sim --numprocesses $(WORKERS) --dist worksteal
+BESIDE = build/sim.txt
 
-.PHONY: help setup test test-fast test-lab lint fmt demo lock clean
+.PHONY: help setup test test-fast test-lab test-sim lint fmt bench demo lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,11 +21,15 @@ setup: ## make .venv from the pinned versions, and install the Debian packages t
 	@packaging/dev/setup
 
 test: setup ## run all tests: linters, unit and property tests, then the lab (needs root)
-	$(PYTEST) -m "not lab" --numprocesses $(WORKERS) --dist worksteal
-	$(LAB)
+	$(PYTEST) -m "not lab and not sim" --numprocesses $(WORKERS) --dist worksteal
+	@mkdir -p $(dir $(BESIDE))
+	@$(SIM) >$(BESIDE) 2>&1 & sim=$$!; $(LAB); lab=$$?; wait $$sim; sim=$$?; cat $(BESIDE); exit $$((lab | sim))
 
 test-fast: setup ## run the unit and property tests alone
-	$(PYTEST) -m "not lab" --ignore tests/test_linters.py --numprocesses $(WORKERS) --dist worksteal
+	$(PYTEST) -m "not lab and not sim" --ignore tests/test_linters.py --numprocesses $(WORKERS) --dist worksteal
+
+test-sim: setup ## play the simulator's seeds alone
+	$(SIM)
 
 test-lab: setup ## run the lab's tests alone (needs root)
 	$(LAB)
@@ -33,6 +40,9 @@ lint: setup ## run the linters: ruff, mypy, shellcheck, import direction
 fmt: setup ## put the sources in their one format, and mend what ruff can mend
 	.venv/bin/ruff check --fix --exit-zero --quiet .
 	.venv/bin/ruff format .
+
+bench: setup ## measure speed and size beside what is there (an hour, as root); BENCH="--quick rest" for less, or one
+	.venv/bin/python -m tests.bench --json build/bench.json $(BENCH)
 
 demo: setup ## rehearse the promises on three nodes and keep the mesh up until Ctrl-C; KEEP=0 checks and goes
 	.venv/bin/skerry lab demo $(if $(filter 0,$(KEEP)),--no-keep,--keep)

@@ -1,4 +1,4 @@
-"""`skerry-agent`: chooses what to load. Running and restoring load no command line library; the rest is `commands`."""
+"""`skerry-agent`: chooses what to load. What systemd runs loads no command line library; the rest is `commands`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ def main() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)  # no waiting for threads, see `start.run`
+    if sys.argv[1:] == ["fence"]:
+        from .fence.run import main as fence  # noqa: PLC0415 - only what this command needs
+
+        sys.exit(fence())
     if sys.argv[1:] == ["restore"]:
-        from .start import put_back  # noqa: PLC0415 - only what this command needs
+        from .restoring import put_back  # noqa: PLC0415 - only what this command needs
 
         sys.exit(put_back())
     from .commands import cli  # noqa: PLC0415 - only what this command needs

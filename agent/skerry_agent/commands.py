@@ -158,6 +158,12 @@ def run() -> None:
 
 
 @cli.command()
+def fence() -> None:
+    """Kill what outlived its lease (skerry-fence.service does)."""
+    raise click.UsageError("'fence' takes no options")
+
+
+@cli.command()
 def restore() -> None:
     """Put back unit files that are missing (skerry-restore.service does, at boot)."""
     raise click.UsageError("'restore' takes no options")

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterable
-from importlib.metadata import version
 
 from skerry_protocol.messages import BeatReply, Override
 from skerry_protocol.signing import Delegation
@@ -28,13 +27,15 @@ from .hublink.renewing import Renewing
 from .joining.identity import Identity, machine_key
 from .leases.beating import Beating
 from .notify import notify, watchdog_seconds
+from .release import version
 from .reports.reporter import Reporter, now_ms
 from .switch.node import Node, Places
 from .switch.overrides import NotPossible
+from .switch.strangers import INSTANCES
 from .switch.switching import Switching
 from .switch.target import Running
 from .systemd import Outcome, Resync, Systemd
-from .units.policywatch import watch
+from .units.filewatch import watch
 from .view.answering import Answering
 from .view.local import LocalServer
 from .view.status import StatusView, status, unit_names
@@ -71,9 +72,10 @@ class Agent:
             Handlers(
                 self.offers.offered, self.answering.ask, self._nudged, self._connected, self.renewing.refused
             ),
+            self._beat_every_s,
         )
         self.beating = Beating(
-            self.node, systemd, self.bus, self._answered, version("skerry"), places.run, places.run_units,
+            self.node, systemd, self.bus, self._answered, version(), places.run, places.run_units,
             self.switching.due,
         )  # fmt: skip
         self._local = LocalServer(self.answering.local, places.run / "agent.sock")
@@ -104,7 +106,7 @@ class Agent:
         return [
             self.bus.run, self.beating.run, self.switching.run, self._watch_units, self._watchdog,
             lambda: self.reporter.run(self.bus), lambda: self.offers.run(self.bus),
-            lambda: watch(self.node.places.policy, self.switching.due),
+            self._watch_policy, self._watch_unit_files,
         ]  # fmt: skip
 
     async def _kept_up(self, loop: Callable[[], Awaitable[None]]) -> None:
@@ -131,6 +133,18 @@ class Agent:
             else:
                 self.beating.unit_changed(change.name, change.active)
                 self.lives.changed(change)
+
+    async def _watch_policy(self) -> None:
+        policy = self.node.places.policy
+        await watch(policy.parent, lambda name: name == policy.name, self.switching.due)
+
+    async def _watch_unit_files(self) -> None:
+        await watch(
+            self.node.places.units, lambda name: INSTANCES.fullmatch(name) is not None, self.switching.due
+        )
+
+    def _beat_every_s(self) -> float:
+        return self.beating.every_s()
 
     # From the hub
 

@@ -7,15 +7,16 @@ that an entry that comes again changes nothing. What a node says about an instan
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import select
 
-from skerry_protocol.ids import InstanceId, NodeId
-from skerry_protocol.messages import Beat, Entry, ReportBatch, Step, StepState
+from skerry_protocol.ids import InstanceId, NodeId, NodeName
+from skerry_protocol.messages import Beat, Entry, Event, ReportBatch, Step, StepName, StepState
 
 from .journal import Happened, note
 from .model import Fact
-from .store import Owner, Store, Transaction, Writer, rows
+from .store import Owner, Store, Transaction, View, Writer, rows
 from .store import schema as s
 
 TEXT_MAX = 2_000
@@ -69,8 +70,7 @@ class Intake:
             if not fresh:
                 return
             hand = tx.as_owner(Owner.INTAKE)
-            for entry in fresh:
-                await _entry(tx, hand, node, row.name, entry)
+            await _entries(tx, hand, node, row.name, fresh)
             await hand.put(t, {"node": node, "outbox": batch.outbox, "seq": fresh[-1].seq})
 
 
@@ -98,42 +98,52 @@ def _said(name: str, before: Fact | None, now: Fact) -> list[Happened]:
     return events
 
 
-async def _entry(tx: Transaction, hand: Writer, node: NodeId, name: str, entry: Entry) -> None:
-    if entry.step is not None and (placed := await _placed(tx, node, entry.step.instance)) is not None:
-        await _step(tx, hand, node, name, entry.step, placed)
-    if entry.event is not None:
-        event = entry.event
-        times = f" ({event.count} times)" if event.count > 1 else ""
-        text = (_short(event.text) or event.code) + times
-        await note(
-            hand, Happened(event.code[:60], text, event.app, name, event.instance, name, at_ms=event.at_ms)
-        )
+async def _entries(
+    tx: Transaction, hand: Writer, node: NodeId, name: NodeName, entries: Sequence[Entry]
+) -> None:
+    """A few statements for all of them: a report may have hundreds, and this is most of what it costs."""
+    until_ms = await _until_ms(tx, node, {entry.step.instance for entry in entries if entry.step is not None})
+    known = await rows.steps_of(tx, until_ms)
+    new: dict[tuple[InstanceId, StepName], Step] = {}
+    said: list[Happened] = []
+    for entry in entries:
+        step = entry.step
+        if step is not None and step.instance in until_ms and _is_newer(step, known):
+            known[step.instance, step.step] = new[step.instance, step.step] = step
+            said += _failed(step, name, until_ms[step.instance])
+        if entry.event is not None:
+            said.append(_event(entry.event, name))
+    await hand.put_all(s.steps, (rows.step_values(node, step) for step in new.values()))
+    await note(hand, *said)
 
 
-async def _placed(tx: Transaction, node: NodeId, instance: InstanceId) -> float | None:
-    """Until when the copy was to be on the node, in ms; None where it never was."""
-    t = s.placements
-    row = await tx.one(select(t.c.node, t.c.ended_at_ms).where(t.c.instance == instance))
-    if row is None or row[0] != node:
-        return None
-    return row[1] if isinstance(row[1], int) else math.inf
+def _is_newer(step: Step, known: Mapping[tuple[InstanceId, StepName], Step]) -> bool:
+    kept = known.get((step.instance, step.step))
+    return kept is None or (kept.generation, kept.seq) < (step.generation, step.seq)
 
 
-async def _step(tx: Transaction, hand: Writer, node: NodeId, name: str, step: Step, until_ms: float) -> None:
+def _event(event: Event, name: NodeName) -> Happened:
+    times = f" ({event.count} times)" if event.count > 1 else ""
+    text = (_short(event.text) or event.code) + times
+    return Happened(event.code[:60], text, event.app, name, event.instance, name, at_ms=event.at_ms)
+
+
+def _failed(step: Step, name: NodeName, until_ms: float) -> list[Happened]:
     """A copy that was to end is stopped: that is no failure of a step."""
-    t = s.steps
-    row = await tx.one(select(t.c.doc).where(t.c.instance == step.instance, t.c.step == step.step.value))
-    if row is not None:
-        kept = rows.load(Step, row[0])
-        if (kept.generation, kept.seq) >= (step.generation, step.seq):
-            return
-    values = {"instance": step.instance, "step": step.step.value, "node": node, "app": step.app}
-    await hand.put(t, {**values, "doc": rows.dump(step)})
-    if step.state is StepState.FAILED and step.since_ms < until_ms:
-        text = f"{step.instance}: {step.step} failed: {_short(step.reason)}"
-        await note(
-            hand, Happened("step-failed", text, step.app, name, step.instance, name, at_ms=step.since_ms)
-        )
+    if step.state is not StepState.FAILED or step.since_ms >= until_ms:
+        return []
+    text = f"{step.instance}: {step.step} failed: {_short(step.reason)}"
+    return [Happened("step-failed", text, step.app, name, step.instance, name, at_ms=step.since_ms)]
+
+
+async def _until_ms(view: View, node: NodeId, instances: Iterable[InstanceId]) -> dict[InstanceId, float]:
+    """Until when each copy was to be on the node; those that never were are left out."""
+    ends = await rows.ends(view, instances)
+    return {
+        instance: math.inf if ended_ms is None else ended_ms
+        for instance, (where, ended_ms) in ends.items()
+        if where == node
+    }
 
 
 def _short(text: str | None) -> str | None:

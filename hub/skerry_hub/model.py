@@ -144,7 +144,8 @@ class ClaimRow(Struct, frozen=True):
 class AssignmentRow(Struct, frozen=True):
     """One issued assignment: its exact bytes are committed with its number. Written by: sign.
 
-    `copies` are its instances; `content` is `compile.content_key` of it: the same key is the same work.
+    `copies` are its instances; `content` is `compile.content_key` of it: the same key is the same work. `since` is what
+    it knows that the node may hold (None: nobody can say any more).
     """
 
     node: NodeId
@@ -154,6 +155,7 @@ class AssignmentRow(Struct, frozen=True):
     made_at_ms: int = 0
     copies: tuple[Instance, ...] = ()
     content: str = ""
+    since: tuple[Issued, ...] | None = None
 
 
 class StepRow(Struct, frozen=True):

@@ -7,12 +7,18 @@ milliseconds since 1970 by the sender's clock and are only shown to people, neve
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from .app import App
 from .ids import AppName, Claim, InstanceId, MeshName, NodeId, NodeName, Region
 from .lease import Lease
+
+# Whole, not negative, and exact wherever it is kept or shown: in SQLite, in JSON, in a browser.
+NUMBER_MAX = 2**53 - 1
+Number = Annotated[int, Meta(ge=0, le=NUMBER_MAX)]
+ClaimNumber = Annotated[Claim, Meta(ge=0, le=NUMBER_MAX)]
 
 FEATURES: tuple[str, ...] = ("artifact", "schedule", "lease", "override")
 
@@ -20,9 +26,9 @@ FEATURES: tuple[str, ...] = ("artifact", "schedule", "lease", "override")
 class Version(Struct, frozen=True, omit_defaults=True, order=True):
     """Orders assignments: the delegation's serial first, so that the root outbids a thief, then epoch, generation."""
 
-    serial: int
-    epoch: int
-    generation: int
+    serial: Number
+    epoch: Number
+    generation: Number
 
     def __str__(self) -> str:
         return f"{self.epoch}.{self.generation}" + (f" (serial {self.serial})" if self.serial > 1 else "")
@@ -40,20 +46,20 @@ class Instance(Struct, frozen=True, omit_defaults=True):
 
     id: InstanceId
     app: AppName
-    number: int
-    revision: int
-    claim: Claim | None = None
+    number: Number
+    revision: Number
+    claim: ClaimNumber | None = None
     lease: Lease | None = None
 
 
 class AppRevision(Struct, frozen=True, omit_defaults=True):
     """The whole revision of an app, so that a node can show it, and a lost hub can be rebuilt from its nodes."""
 
-    revision: int
+    revision: Number
     app: App
     changer: str = ""
     reason: str = ""
-    changed_at_ms: int = 0
+    changed_at_ms: Number = 0
 
 
 class Assignment(Struct, frozen=True, omit_defaults=True):
@@ -89,7 +95,7 @@ class AssignmentAt(Struct, frozen=True, omit_defaults=True):
     """On `assign` in place of an Envelope over 256 kB: fetch the bytes by digest over HTTPS."""
 
     issued: Issued
-    size: int
+    size: Number
 
 
 class Holding(Struct, frozen=True, omit_defaults=True):
@@ -97,9 +103,9 @@ class Holding(Struct, frozen=True, omit_defaults=True):
 
     instance: InstanceId
     app: AppName
-    number: int
-    claim: Claim
-    length_ms: int
+    number: Number
+    claim: ClaimNumber
+    length_ms: Number
 
 
 class Override(Struct, frozen=True, omit_defaults=True):
@@ -107,11 +113,11 @@ class Override(Struct, frozen=True, omit_defaults=True):
 
     instance: InstanceId
     app: AppName
-    revision: int
-    instead: int
+    revision: Number
+    instead: Number
     by: str
     reason: str
-    made_at_ms: int = 0
+    made_at_ms: Number = 0
 
 
 class Beat(Struct, frozen=True, omit_defaults=True):
@@ -121,18 +127,18 @@ class Beat(Struct, frozen=True, omit_defaults=True):
     """
 
     boot: str
-    reply: int = 0
+    reply: Number = 0
     accepted: Issued | None = None
     applied: Issued | None = None
     claims: tuple[Holding, ...] = ()
     overrides: tuple[Override, ...] = ()
-    conditions: dict[str, int] = field(default_factory=dict)
+    conditions: dict[str, Number] = field(default_factory=dict)
     refused: str | None = None
     stopped: bool = False
     features: tuple[str, ...] = ()
     agent: str = ""
-    term: int = 0
-    at_us: int = 0
+    term: Number = 0
+    at_us: Number = 0
 
 
 class BeatReply(Struct, frozen=True, omit_defaults=True):
@@ -141,9 +147,9 @@ class BeatReply(Struct, frozen=True, omit_defaults=True):
     `retell`: the hub lost what was reported (a restored store): say the newest step of every instance once more.
     """
 
-    term: int
-    number: int
-    grants: tuple[int, ...] = ()
+    term: Number
+    number: Number
+    grants: tuple[Number, ...] = ()
     newest: Issued | None = None
     trouble: str | None = None
     retell: bool = False
@@ -174,12 +180,12 @@ class Step(Struct, frozen=True, omit_defaults=True):
 
     instance: InstanceId
     app: AppName
-    revision: int
+    revision: Number
     step: StepName
     state: StepState
     generation: Version
-    seq: int
-    since_ms: int
+    seq: Number
+    since_ms: Number
     reason: str = ""
 
 
@@ -188,16 +194,16 @@ class Event(Struct, frozen=True, omit_defaults=True):
 
     code: str
     text: str
-    at_ms: int
+    at_ms: Number
     app: AppName | None = None
     instance: InstanceId | None = None
-    count: int = 1
+    count: Number = 1
 
 
 class Entry(Struct, frozen=True, omit_defaults=True):
     """One outbox entry: a step or an event."""
 
-    seq: int
+    seq: Number
     step: Step | None = None
     event: Event | None = None
 
@@ -214,7 +220,7 @@ class Ask(Struct, frozen=True, omit_defaults=True):
 
     what: str
     app: AppName | None = None
-    lines: int = 100
+    lines: Number = 100
     follow: bool = False
 
 
@@ -240,8 +246,8 @@ class JoinRequest(Struct, frozen=True, omit_defaults=True):
     hostname: str
     name: NodeName | None = None
     arch: str = ""
-    memory_bytes: int = 0
-    cpu_milli: int = 0
+    memory_bytes: Number = 0
+    cpu_milli: Number = 0
     features: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
     machine: str = ""
@@ -259,8 +265,8 @@ class Returning(Struct, frozen=True, omit_defaults=True):
     envelope: bytes
     hostname: str = ""
     arch: str = ""
-    memory_bytes: int = 0
-    cpu_milli: int = 0
+    memory_bytes: Number = 0
+    cpu_milli: Number = 0
     features: tuple[str, ...] = ()
     machine: str = ""
 

@@ -10,10 +10,9 @@ import hashlib
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509 import load_der_x509_certificate
 from msgspec import Struct
 
+from .certificate import subject_key
 from .codec import WireError, decode, encode
 from .ids import MeshName, Region
 
@@ -119,10 +118,9 @@ def tls_key_of(certificate: bytes) -> bytes:
     Raises BadSignature where there is no readable certificate.
     """
     try:
-        key = load_der_x509_certificate(certificate).public_key()
+        return hashlib.sha256(subject_key(certificate)).digest()
     except ValueError as error:
         raise BadSignature(f"the certificate cannot be read: {error}") from error
-    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
 def join_words(token: str, secret: str, machine_key: bytes) -> bytes:

@@ -26,7 +26,7 @@ from skerry_agent.switch.actions import (
     WriteTree,
     WriteUnit,
 )
-from skerry_agent.switch.plan import Observed
+from skerry_agent.switch.observed import Observed
 from skerry_agent.switch.target import State, Target, begin, finish, settle
 from skerry_protocol.ids import InstanceId
 

@@ -149,6 +149,7 @@ async def show_keeps_the_order_and_units_sorts(m: Machine) -> None:
     listed = await m.systemd.units(["skerry-?-0.service"])
     assert not isinstance(listed, Outcome)
     assert [unit.name for unit in listed] == sorted([names[0], names[2]])
+    assert listed == tuple(sorted((shown[0].briefly, shown[2].briefly), key=lambda unit: unit.name))
 
 
 async def a_failed_oneshot_says_how(m: Machine) -> None:

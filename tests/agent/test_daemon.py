@@ -143,8 +143,7 @@ async def test_a_refusal_is_an_event_once_however_often_it_comes(mesh: Mesh) -> 
     box = agent.reporter._told.box
     entries = [*(one for batch in mesh.reports() for one in batch.entries), *box.sent]
     events = [*{one.seq: one.event for one in entries if one.event}.values(), *box.events]
-    # The hub does not know what the node holds; from then on the node is diverged: two things to say, each once.
-    assert sum(one.count for one in events if one.code == "refused-diverged") == 2
+    assert sum(one.count for one in events if one.code == "refused-diverged") == 1
 
 
 async def test_a_hub_that_lost_its_reports_hears_them_again(mesh: Mesh) -> None:

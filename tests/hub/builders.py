@@ -98,6 +98,7 @@ def issued_row(assignment: Assignment) -> AssignmentRow:
         instances=tuple(one.id for one in assignment.instances),
         copies=assignment.instances,
         content=content_key(assignment),
+        since=assignment.since,
     )
 
 

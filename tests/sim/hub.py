@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+from contextvars import Context
 from pathlib import Path
+
+from sqlalchemy import select
 
 from skerry_agent.joining.identity import Identity as NodeIdentity
 from skerry_hub.hub import Hub, Settings
@@ -15,10 +17,10 @@ from skerry_hub.operators import set_app, set_node
 from skerry_hub.restoring import backup
 from skerry_hub.restoring.paused import paused_rows
 from skerry_hub.restoring.resume import resume
-from skerry_hub.store import rows
+from skerry_hub.store import rows, schema
 from skerry_protocol.app import App
 from skerry_protocol.codec import encode
-from skerry_protocol.ids import AppName, NodeName, node_id
+from skerry_protocol.ids import AppName, NodeId, NodeName, node_id
 from skerry_protocol.signing import public_key
 
 from .processes import Process, Processes
@@ -84,14 +86,14 @@ class HubProcess:
             await set_app(tx, AppName(name), None, ADMIN, "", confirmed=True)
 
     async def change_node(self, name: str, what: str, **fields: object) -> None:
-        """An operator's word on a node."""
+        """An operator's word on a node, if it is still there."""
         assert self.hub is not None
         import msgspec  # noqa: PLC0415
 
         async with self.hub.store.write() as tx:
             row = await rows.node(tx, NodeName(name))
-            assert row is not None
-            await set_node(tx, msgspec.structs.replace(row, **fields), ADMIN, what)
+            if row is not None:
+                await set_node(tx, msgspec.structs.replace(row, **fields), ADMIN, what)
 
     async def join(self, name: str, key: bytes) -> NodeIdentity:
         """A machine becomes a node."""
@@ -107,6 +109,42 @@ class HubProcess:
         return NodeIdentity(
             row.id, row.name, one.mesh, one.region, one.pin, encode(one.delegation), ("sim:1",), ("sim",), ""
         )
+
+    async def forget(self, name: str) -> None:
+        """An operator forgets a node."""
+        assert self.hub is not None
+        async with self.hub.store.read() as view:
+            row = await rows.node(view, NodeName(name))
+        if row is not None:
+            await self.hub.forget(row.id, "", ADMIN)
+
+    def keep(self, node: NodeId, boot: str) -> bool:
+        """An operator names one of two machines. Whether there are two, and this is one of them."""
+        if self.hub is None or boot not in self.hub.hearing.machines(node):
+            return False
+        self.hub.hearing.name_machine(node, boot)
+        return True
+
+    async def happened(self, after: int) -> list[tuple[int, str, str]]:
+        """Number, code and text of each event after that number."""
+        assert self.hub is not None
+        t = schema.events
+        async with self.hub.store.read() as view:
+            found = await view.rows(select(t.c.id, t.c.code, t.c.text).where(t.c.id > after).order_by(t.c.id))
+        return [(int(str(row[0])), str(row[1]), str(row[2])) for row in found]
+
+    def wake(self) -> None:
+        """SIGCONT."""
+        if self._process is not None:
+            self._process.thaw()
+
+    def hang(self, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT."""
+        process = self._process
+        if process is not None:
+            process.freeze()
+            loop = asyncio.get_running_loop()
+            loop.call_later(seconds, lambda: None if process.dead else process.thaw(), context=Context())
 
     async def state(self) -> State:
         """What is stored."""
@@ -130,8 +168,8 @@ class HubProcess:
         """An operator looks and resumes what is shown. Whether the region is governed again."""
         assert self.hub is not None
         async with self.hub.store.write() as tx:
-            held = [one for one in await paused_rows(tx) if not one.overwrite]
             names = {row.id: row.name for row in await rows.nodes(tx)}
+            held = [one for one in await paused_rows(tx) if one.node in names and not one.overwrite]
             mesh = await rows.mesh(tx)
             assert mesh is not None
             if held or mesh.restored:
@@ -140,7 +178,3 @@ class HubProcess:
 
     def _copy(self, number: int) -> Path:
         return self.identity.data / f"copy-{number}.db"
-
-    def forget(self) -> None:
-        """Its folder goes."""
-        shutil.rmtree(self.identity.data, ignore_errors=True)

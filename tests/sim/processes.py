@@ -42,7 +42,7 @@ class Process:
         held, self._held = self._held, None
         loop = asyncio.get_running_loop()
         for callback, args, context in held or ():
-            loop.call_soon(callback, *args, context=context)
+            loop.call_soon(_if_due, callback, args, context=context)
 
     def hold(self, callback: Callable[..., object], args: tuple[object, ...], context: Context) -> bool:
         """Whether it is frozen; then the call is made when it thaws."""
@@ -75,7 +75,7 @@ class Processes:
         loop.set_task_factory(self._make)  # type: ignore[arg-type] # what it is called with differs by release
         loop.set_exception_handler(self._failed)
         assert isinstance(loop, Loop)
-        loop.gate = _gated
+        loop.held = _held
 
     def _failed(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Nobody looked at how it ended."""
@@ -101,14 +101,14 @@ class Processes:
         process.tasks.pop(task, None)
 
 
-def _gated(callback: Callable[..., object], context: Context) -> Callable[..., object]:
-    """`callback`, put off while its process is frozen."""
+def _if_due(callback: Callable[..., object], args: tuple[object, ...]) -> None:
+    """A timeout that came due in the freeze counts no more where what it limits was done first."""
+    owner = getattr(callback, "__self__", None)
+    if not (isinstance(owner, asyncio.Timeout) and owner._timeout_handler is None):  # type: ignore[attr-defined]
+        callback(*args)
+
+
+def _held(callback: Callable[..., object], args: tuple[object, ...], context: Context) -> bool:
+    """Whether this call is one of a frozen process, which makes it when it thaws."""
     process = context.get(CURRENT)
-    if process is None:
-        return callback
-
-    def run(*args: object) -> None:
-        if not process.hold(callback, args, context):
-            callback(*args)
-
-    return run
+    return process is not None and process.hold(callback, args, context)

@@ -11,11 +11,13 @@ from skerry_hub.model import NodeState
 from skerry_protocol.app import App
 
 from .adversary import Adversary, Blow, plan
+from .identities import tidy
 from .universe import Universe
 from .watch import Fenced, Watch, copy_of
 from .world import World
 
 QUIET_S = 1_200.0  # what can converge does within this after the faults end
+LOOK_S = 1.0
 LEDGER_STOP_S = 2.0
 TEXT = """
 [app.gauge]
@@ -65,12 +67,14 @@ def forms() -> dict[str, tuple[App, ...]]:
     return {name: tuple(many) for name, many in found.items()}
 
 
-def run(seed: int, blows: list[Blow] | None = None, count: int = 14, seconds: float = 500.0) -> Result:
-    """Plays it. `blows`: instead of those of the seed."""
+def run(
+    seed: int, blows: list[Blow] | None = None, count: int = 14, seconds: float = 500.0, aim: str = ""
+) -> Result:
+    """Plays it. `blows`: instead of those of the seed, which `aim` may have chosen (see adversary)."""
     universe = Universe(seed)
     universe.enter()
     asyncio.set_event_loop(universe.loop)
-    chosen = plan(Random(f"plan {seed}"), count, seconds) if blows is None else blows
+    chosen = plan(Random(f"plan {seed}"), count, seconds, aim) if blows is None else blows
     try:
         world, watch = universe.loop.run_until_complete(_run(universe, chosen))
     finally:
@@ -81,43 +85,38 @@ def run(seed: int, blows: list[Blow] | None = None, count: int = 14, seconds: fl
 async def _run(universe: Universe, blows: list[Blow]) -> tuple[World, Watch]:
     world = await World.begin(universe, [])
     watch = Watch(world, {"ledger": Fenced("ledger", LEDGER_STOP_S)})
+    looking = asyncio.ensure_future(watch.keep_looking(LOOK_S))
     try:
         for number in range(1, 3 + universe.random.randrange(3)):
             watch.add(await world.add(f"n{number}"))
         apps = forms()
         await world.hub.apply(*(many[0] for many in apps.values()))
-        await _watched(world, watch, 30)
+        await asyncio.sleep(30)
         began = world.loop.time()
         adversary = Adversary(world, watch, apps)
         falling = []
         for blow in blows:
-            await _watched(world, watch, max(0.0, began + blow.at - world.loop.time()))
+            await asyncio.sleep(max(0.0, began + blow.at - world.loop.time()))
             falling.append(asyncio.ensure_future(adversary.strike(blow)))
         await asyncio.gather(*falling)
-        await _calm(world)
-        await _settle(world, watch)
+        await calm(world, watch)
+        for one in await settled(world):
+            watch.breach(f"not settled {QUIET_S:.0f} s after the faults: {one}")
         for text in world.processes.failures:
             watch.breach(text)
     finally:
+        looking.cancel()
         await world.end()
     return world, watch
 
 
-async def _watched(world: World, watch: Watch, seconds: float) -> None:
-    end = world.loop.time() + seconds
-    while True:
-        watch.look()
-        left = end - world.loop.time()
-        if left <= 0:
-            return
-        await asyncio.sleep(min(1.0, left))
-
-
-async def _calm(world: World) -> None:
+async def calm(world: World, watch: Watch) -> None:
     """The faults end."""
     world.say("-- the faults end")
     world.server.start()
     await world.hub.start()
+    world.hub.wake()
+    world.skews.clear()
     for machine in world.machines.values():
         machine.disk.steps_left = None
         line = world.lines[machine]
@@ -127,19 +126,23 @@ async def _calm(world: World) -> None:
             machine.power_on()
         if machine.process is not None:
             machine.process.thaw()
-    for name in world.machines:
+    await tidy(world, watch)
+    for name in sorted(machine.identity.name for machine in world.machines.values()):
         await world.hub.change_node(name, "undrained", state=NodeState.READY, confirmed_by="admin")
 
 
-async def _settle(world: World, watch: Watch) -> None:
+async def settled(world: World) -> list[str]:
+    """Waits until all is as it is to be, with an operator who looks now and then; what is not yet."""
     end = world.loop.time() + QUIET_S
     why = ["nothing was looked at"]
     while why and world.loop.time() < end:
-        await _watched(world, watch, 20)
+        await asyncio.sleep(20)
         await world.hub.resume("nodes")
+        for machine in world.machines.values():
+            if machine.identity.node in world.cloned:  # a backup may tell of two machines anew
+                world.hub.keep(machine.identity.node, machine.boot)
         why = await unsettled(world)
-    for one in why:
-        watch.breach(f"not settled {QUIET_S:.0f} s after the faults: {one}")
+    return why
 
 
 async def unsettled(world: World) -> list[str]:

@@ -8,15 +8,18 @@ else: what `enter` replaces stays replaced. PYTHONHASHSEED must be fixed, else s
 from __future__ import annotations
 
 import asyncio
+import gc
+import heapq
 import os
 import random
 import secrets
-import selectors
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from contextvars import Context, copy_context
-from typing import ParamSpec, TypeVar
+from contextvars import Context
+from functools import cache
+from typing import Any, ParamSpec, TypeVar
 
 EPOCH_S = 1_800_000_000  # the time of day when a run begins
 P = ParamSpec("P")
@@ -27,50 +30,44 @@ class Stuck(AssertionError):
     """Everything waits, and nothing will happen any more."""
 
 
-class _Jump(selectors.SelectSelector):
-    """Waits for nothing: time moves to the next moment instead."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_s = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise Stuck("everything waits for something that will never come")
-        self.now_s += max(0.0, timeout)
-        return []
+def _nothing_held(_callback: Callable[..., object], _args: tuple[object, ...], _context: Context) -> bool:
+    return False
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """An event loop whose time is virtual, and whose threads are none: what would run in one is done at once."""
+    """An event loop whose time is virtual, and whose threads are none: what would run in one is done at once.
+
+    Where everything waits, time moves to the next moment. `held` is asked before each call, and may keep it.
+    """
 
     def __init__(self) -> None:
-        self._jump = _Jump()
-        super().__init__(self._jump)
-        self._clock_resolution = 1e-9
-        self.gate: Callable[[Callable[..., object], Context], Callable[..., object]] | None = None
+        super().__init__()
+        self._now_s = 0.0
+        self.held: Callable[[Callable[..., object], tuple[object, ...], Context], bool] = _nothing_held
 
     def time(self) -> float:
         """Virtual seconds since the run began."""
-        return self._jump.now_s
+        return self._now_s
 
-    def call_soon(
-        self, callback: Callable[..., object], *args: object, context: Context | None = None
-    ) -> asyncio.Handle:
-        """Through the gate of whose call it is."""
-        context = copy_context() if context is None else context
-        if self.gate is not None:
-            callback = self.gate(callback, context)
-        return super().call_soon(callback, *args, context=context)
-
-    def call_at(
-        self, when: float, callback: Callable[..., object], *args: object, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        """Through the gate of whose call it is."""
-        context = copy_context() if context is None else context
-        if self.gate is not None:
-            callback = self.gate(callback, context)
-        return super().call_at(when, callback, *args, context=context)
+    def _run_once(self) -> None:
+        """As asyncio's own, but for what only real time, files and threads need."""
+        ready: deque[Any] = self._ready  # type: ignore[attr-defined]
+        scheduled: list[Any] = self._scheduled  # type: ignore[attr-defined]
+        while scheduled and scheduled[0]._cancelled:
+            heapq.heappop(scheduled)._scheduled = False
+        if not ready:
+            if not scheduled:
+                raise Stuck("everything waits for something that will never come")
+            self._now_s = max(self._now_s, scheduled[0]._when)
+        while scheduled and scheduled[0]._when <= self._now_s:
+            due = heapq.heappop(scheduled)
+            due._scheduled = False
+            ready.append(due)
+        held = self.held
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled and not held(handle._callback, handle._args, handle._context):
+                handle._run()
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[..., T], *args: object
@@ -82,6 +79,13 @@ class Loop(asyncio.SelectorEventLoop):
         except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
             future.set_exception(error)
         return future
+
+
+@cache
+def _settle() -> None:
+    """What is loaded by now stays, and need not be looked through again and again for what does not."""
+    gc.collect()
+    gc.freeze()
 
 
 class Universe:
@@ -99,6 +103,7 @@ class Universe:
 
     def enter(self) -> None:
         """From here on this process has this universe's clock and entropy."""
+        _settle()
         time.time_ns = lambda: int((EPOCH_S + self.loop.time()) * 1e9)
         time.time = lambda: EPOCH_S + self.loop.time()
         time.monotonic_ns = lambda: int(self.loop.time() * 1e9)

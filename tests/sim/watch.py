@@ -6,12 +6,15 @@ says of itself, but for one thing: which assignment a node had accepted when a u
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from skerry_agent.systemd.port import UnitChanged
 from skerry_protocol.messages import Version
 
+from .accepted import Accepted
+from .declared import Declared
 from .machine import Machine
 from .world import World
 
@@ -46,6 +49,10 @@ class Watch:
     _copies: dict[tuple[str, Machine], Copy] = field(default_factory=dict)
     _accepted: dict[Machine, Version] = field(default_factory=dict)
     _before: dict[Machine, set[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._declared = Declared(self.world, self.breach)
+        Accepted(self.breach)
 
     def add(self, machine: Machine) -> None:
         """Watches one more machine."""
@@ -110,16 +117,16 @@ class Watch:
             if assignment is None:
                 self.breach(f"{name} was stopped on {machine.name}, which has no readable assignment")
             return
-        if (wanted.id, wanted.revision) == (
-            running.instance.id,
-            running.entry.revision,
-        ) and not node.overrides:
+        # A hub that was put back may give a revision's number to something else.
+        same = wanted.id == running.instance.id and assignment.app_of(wanted) == running.entry
+        if same and not node.overrides:
             self.breach(f"{name} was stopped on {machine.name}, which is to run it")
 
     # Never backwards
 
     def look(self) -> None:
-        """What each machine has accepted."""
+        """What each machine has accepted, and what the hub says of it."""
+        self._declared.look()
         for machine in self.world.machines.values():
             if machine.agent is None or machine.agent.node.accepted is None:
                 continue
@@ -128,6 +135,12 @@ class Watch:
             if before is not None and version < before:
                 self.breach(f"{machine.name} went back from {before} to {version}")
             self._accepted[machine] = version
+
+    async def keep_looking(self, every_s: float) -> None:
+        """Until cancelled."""
+        while True:
+            self.look()
+            await asyncio.sleep(every_s)
 
     # A cold boot needs nobody
 
@@ -148,7 +161,9 @@ class Watch:
         }
 
     def after_boot(self, machine: Machine) -> None:
-        """It has had time to come up."""
+        """It has had time to come up, if it is still on."""
+        if not machine.on:
+            return
         missing = self._before.pop(machine, set()) - machine.systemd.running()
         if machine.agent is not None and machine.agent.node.assignment is not None:
             here = {_name(one) for one in machine.agent.node.assignment.instances}

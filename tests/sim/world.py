@@ -1,14 +1,16 @@
 """A mesh in a universe of its own: machines, a hub, NATS, the lines between them, and those who watch.
 
 Owns composition and the one place where Skerry's code is led to the fakes: the two functions that connect to NATS, and
-the TLS that goes with it.
+the wall clocks, which differ from machine to machine.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from pathlib import Path
@@ -23,7 +25,7 @@ from skerry_agent.hublink.buslink import BusError as NodeBusError
 from skerry_hub.daemon import first_admin
 from skerry_hub.identity import create
 from skerry_hub.nats.link import BusError as HubBusError
-from skerry_protocol.ids import MeshName, Region
+from skerry_protocol.ids import MeshName, NodeId, Region
 
 from . import nats
 from .hub import HubProcess
@@ -92,7 +94,10 @@ class World:
         self.server = nats.Server(self.loop)
         self.machines: dict[str, Machine] = {}
         self.lines: dict[Machine, Line] = {}
+        self.skews: dict[object, float] = {}  # how far off the wall clock of a machine, or of the hub, is (s)
         self.history: list[str] = []
+        self._clones = self._joined = 0
+        self.cloned: set[NodeId] = set()
         self.hub: HubProcess
 
     def say(self, text: str) -> None:
@@ -114,13 +119,38 @@ class World:
 
     async def add(self, name: str) -> Machine:
         """Another machine joins."""
-        key = self.universe.entropy(32)
+        # By its name, so that a scenario's nodes are the same ones whatever else takes entropy.
+        self._joined += 1
+        key = hashlib.sha256(f"{self.universe.seed} {name} {self._joined}".encode()).digest()
         identity = await self.hub.join(name, key)
         made = Machine(self.folder / name, name, identity, key, self.processes, self.random)
         self.lines[made] = Line(self.loop, self.random)
         self.machines[name] = made
         made.power_on()
         return made
+
+    def clone(self, machine: Machine) -> Machine:
+        """A copy of its disk, as it is now, in another machine; it is off."""
+        self._clones += 1
+        self.cloned.add(machine.identity.node)
+        name = f"{machine.identity.name}+{self._clones}"
+        made = Machine(self.folder / name, name, machine.identity, b"", self.processes, self.random)
+        for old, new in (
+            (machine.places.state, made.places.state),
+            (machine.places.units, made.places.units),
+        ):
+            shutil.rmtree(new)
+            shutil.copytree(old, new, symlinks=True)
+        self.lines[made] = Line(self.loop, self.random)
+        self.machines[name] = made
+        return made
+
+    def retire(self, machine: Machine) -> None:
+        """It is switched off for ever, and its disk is wiped."""
+        machine.power_off()
+        self.machines = {name: one for name, one in self.machines.items() if one is not machine}
+        self.lines.pop(machine, None)
+        shutil.rmtree(self.folder / machine.name)
 
     async def end(self) -> None:
         """Nothing is left."""
@@ -149,7 +179,7 @@ class World:
         if not line.whole:
             await asyncio.sleep(10)
             raise NodeBusError("cannot reach NATS: no answer")
-        client = nats.Client(self.server, line, lost, f"_INBOX_{machine.identity.node}")
+        client = nats.Client(self.server, line, lost, f"_INBOX_{machine.identity.node}.{machine.name}")
         process.at_death.append(client.lose)
         self.server.clients[client] = None
         return client
@@ -173,6 +203,13 @@ def lead(world: World) -> None:
     async def nothing(*_: object, **__: object) -> None:
         return None
 
+    def skew() -> float:
+        process = CURRENT.get()
+        return world.skews.get(process.owner, 0.0) if process is not None else 0.0
+
+    wall, wall_ns = time.time, time.time_ns
+    time.time = lambda: wall() + skew()
+    time.time_ns = lambda: wall_ns() + int(skew() * 1e9)
     skerry_agent.hublink.buslink.connect = world.node_connects  # type: ignore[assignment]
     skerry_hub.nats.link.connect = world.hub_connects  # type: ignore[assignment]
     skerry_hub.nats.link.push_account = nothing

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import http.client
 import logging
 import random
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skerry_protocol.app import Artifact
 from skerry_protocol.codec import MESSAGE_MAX
@@ -25,6 +25,9 @@ from ..hublink.https import HttpsError, PinnedHttps
 from ..joining.identity import Identity
 from .fetch import BadArtifact, FetchFailed, fetch
 from .unpack import unpack
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +125,7 @@ class Downloads:
         headers = {"Authorization": f"Skerry-Node {self._identity.node} {signature}"}
         return PinnedHttps((met.hub,), self._identity.pin, met.delegation.serial), headers
 
-    def _open(self, path: str, headers: dict[str, str]) -> http.client.HTTPResponse:
+    def _open(self, path: str, headers: dict[str, str]) -> HTTPResponse:
         hub, proof = self._proven()
         return hub.open(path, headers | proof)
 

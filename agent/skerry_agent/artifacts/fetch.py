@@ -10,20 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import http.client
 import os
 import re
 import threading
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from skerry_protocol.app import Artifact
 from skerry_protocol.archive import BadArtifact
 
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
 __all__ = ["BadArtifact", "FetchFailed", "Opener", "fetch", "fetch_async"]
 
-Opener = Callable[[str, dict[str, str]], http.client.HTTPResponse]
+Opener = Callable[[str, dict[str, str]], "HTTPResponse"]
 Progress = Callable[[int, int], None]  # bytes that are there, bytes in all
 
 PIECE = 256 << 10
@@ -36,6 +39,13 @@ class FetchFailed(OSError):
     def __init__(self, reason: str, status: int | None = None) -> None:
         super().__init__(reason)
         self.status = status
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What an opener and its response raise. Looked up when one does: a node at rest keeps no HTTP in memory."""
+    from http.client import HTTPException  # noqa: PLC0415
+
+    return HTTPException, OSError
 
 
 def _nothing(_there: int, _whole: int) -> None:
@@ -89,7 +99,7 @@ def _download(
     headers = {"Range": f"bytes={start}-"} if start else {}
     try:
         response = opener(path, headers | {"Accept-Encoding": "identity"})
-    except (http.client.HTTPException, OSError) as error:
+    except _failures() as error:
         raise FetchFailed(f"cannot fetch {path}: {_words(error)}") from error
     try:
         _begin(response, start, file)
@@ -98,10 +108,10 @@ def _download(
         response.close()
 
 
-def _read(response: http.client.HTTPResponse, most: int) -> bytes:
+def _read(response: HTTPResponse, most: int) -> bytes:
     try:
         return response.read1(most)
-    except (http.client.HTTPException, OSError) as error:
+    except _failures() as error:
         raise FetchFailed(f"the download was cut off: {_words(error)}") from error
 
 
@@ -114,23 +124,23 @@ def _empty(file: BinaryIO) -> None:
     file.seek(0)
 
 
-def _begin(response: http.client.HTTPResponse, start: int, file: BinaryIO) -> None:
+def _begin(response: HTTPResponse, start: int, file: BinaryIO) -> None:
     """Whether the answer goes on at `start`, or begins anew; else FetchFailed."""
-    if response.status == http.client.OK:
+    if response.status == HTTPStatus.OK:
         _empty(file)
-    elif response.status == http.client.PARTIAL_CONTENT and start:
+    elif response.status == HTTPStatus.PARTIAL_CONTENT and start:
         match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != start:
             _empty(file)
             raise FetchFailed("the hub answered with another part than was asked for", response.status)
     else:
-        if response.status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+        if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             _empty(file)
         raise FetchFailed(f"the hub answered {response.status} {response.reason[:80]}", response.status)
 
 
 def _copy(
-    response: http.client.HTTPResponse,
+    response: HTTPResponse,
     artifact: Artifact,
     file: BinaryIO,
     progress: Progress,

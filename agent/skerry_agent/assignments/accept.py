@@ -49,7 +49,7 @@ class Held(Struct, frozen=True, omit_defaults=True):
     """What the node knows before an offer comes.
 
     `pin` names the mesh's root (hex); `delegation` is the one with the highest serial seen for this region; `instances`
-    are those of the accepted assignment; `diverged` is set once an offer did not know what the node holds.
+    are those of the accepted assignment.
     """
 
     pin: str
@@ -59,7 +59,6 @@ class Held(Struct, frozen=True, omit_defaults=True):
     delegation: Delegation | None = None
     accepted: Issued | None = None
     instances: frozenset[InstanceId] = frozenset()
-    diverged: bool = False
 
 
 class Take(Struct, frozen=True):
@@ -84,11 +83,6 @@ class Refuse(Struct, frozen=True):
     code: Code
     text: str
     delegation: Delegation | None = None
-
-    @property
-    def diverged(self) -> bool:
-        """Whether the node is diverged from now on."""
-        return self.code is Code.DIVERGED
 
 
 class Alarm(Struct, frozen=True):
@@ -184,12 +178,12 @@ def _vanished(held: Held, offer: Assignment) -> frozenset[InstanceId]:
 
 
 def _continuity(held: Held, accepted: Issued, offer: Assignment, seen: Delegation) -> Refuse | None:
-    """The offer must know what the node holds, and mean every removal."""
-    overwrites = offer.overwrites == accepted.digest
-    if not overwrites and (held.diverged or accepted not in offer.since):
+    """The offer must know what the node holds, and mean every removal.
+
+    One that does not says nothing of the next: a restored hub may have made it that was told since, or is gone again.
+    """
+    if offer.overwrites != accepted.digest and accepted not in offer.since:
         text = f"the hub does not know {accepted.version}, which this node holds"
-        if held.diverged:
-            text = f"this node is diverged since a hub did not know what it holds ({accepted.version})"
         return _no(Code.DIVERGED, f"{text} (look at it with 'skerry hub resume')", seen)
     vanished = _vanished(held, offer)
     unexplained = sorted(vanished - set(offer.removed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from skerry_protocol.ids import InstanceId
-from skerry_protocol.messages import AppRevision, Issued, Override
+from skerry_protocol.messages import AppRevision, Override
 from skerry_protocol.signing import Delegation
 
 OVERRIDES_RECORD = "overrides"
@@ -35,10 +35,6 @@ class Revisions(Struct, frozen=True, omit_defaults=True):
 
 
 class Seen(Struct, frozen=True, omit_defaults=True):
-    """The record of the newest delegation seen, and what was held when a hub did not know it.
-
-    The node is diverged while it still holds that; so accepting something else ends it by the same write.
-    """
+    """The record of the newest delegation seen."""
 
     delegation: Delegation | None = None
-    diverged: Issued | None = None

@@ -71,11 +71,15 @@ class StateDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the only writer. Raises DiskError at once where another is."""
+        """Be the only writer. Raises DiskError at once where another is.
+
+        A disk that takes no write is no reason not to run: what is on it can be read, and its hub told.
+        """
+        path = self.root / "lock"
         try:
-            file = (self.root / "lock").open("ab")
+            file = path.open("rb" if path.exists() else "ab")
         except OSError as error:
-            raise DiskError(error.errno, f"cannot open {self.root / 'lock'}: {error.strerror}") from error
+            raise DiskError(error.errno, f"cannot open {path}: {error.strerror}") from error
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,16 +10,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-import nats.errors
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-
 from skerry_protocol import subjects
 from skerry_protocol.codec import WireError, decode, encode
 from skerry_protocol.ids import NodeId
 from skerry_protocol.messages import Ask, AskPart
 
 from .buslink import BusError, heed
+from .natslib import Client, Msg, errors
 
 log = logging.getLogger(__name__)
 
@@ -102,5 +99,5 @@ class Answers:
         try:
             await self._client.request(to, data, timeout=TAKEN_WITHIN_S)
             heed()
-        except (TimeoutError, OSError, nats.errors.Error) as error:
+        except (TimeoutError, OSError, errors.Error) as error:
             raise BusError(f"nobody takes the answer: {str(error) or type(error).__name__}") from error

@@ -18,10 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-import nats.errors
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.js.errors import APIError, NoStreamResponseError
+import msgspec
 
 from skerry_protocol import subjects
 from skerry_protocol.codec import WireError, decode, encode
@@ -31,20 +28,29 @@ from skerry_protocol.messages import Ask, AskPart, Beat, BeatReply, ReportBatch
 from . import buslink
 from .answers import Answers
 from .buslink import BusError, Login, LoginRefused, NotConnected
+from .natslib import APIError, Client, Msg, errors
 
 log = logging.getLogger(__name__)
 
 REFUSALS = 3
 BACK_OFF_LEAST_S = 0.25
+BACK_OFF_SOON_S = 15.0  # for the first minutes: a hub that was started anew is to be found again soon
+SOON_TRIES = 50
 BACK_OFF_MOST_S = 60.0
 REQUEST_WITHIN_S = 10.0
 PROBE_WITHIN_S = 5.0
 PENDING_MESSAGES = 64
 PENDING_BYTES = 16 << 20
 SMALL_MAX = 64 << 10
+EXPECTED_STREAM = "Nats-Expected-Stream"
 
 T = TypeVar("T")
 Send = Callable[[AskPart], Awaitable[None]]
+
+
+def longest() -> float:
+    """How long between tries at most, for a node of which nobody waits to hear."""
+    return BACK_OFF_MOST_S
 
 
 async def nothing() -> None:
@@ -70,12 +76,14 @@ class Handlers:
 class NodeBus:
     """See the module. `connected` is set while there is a connection; `trouble` says why there is none.
 
-    `servers` and `tls` are asked on each try, because both may change (see pinned.context and pinned.only).
+    `servers` and `tls` are asked on each try, because both may change (see pinned.context and pinned.only). So is
+    `most_s`, the longest wait between tries: a node that is to beat often must not be taken for lost once its hub is
+    back, because it waits.
     """
 
     def __init__(
         self, region: Region, login: Login, servers: Callable[[], Sequence[str]], tls: Callable[[], ssl.SSLContext],
-        handlers: Handlers,
+        handlers: Handlers, most_s: Callable[[], float] = longest,
     ) -> None:  # fmt: skip
         self.connected = asyncio.Event()
         self.trouble: str | None = "not connected yet"
@@ -85,6 +93,7 @@ class NodeBus:
         self._servers = servers
         self._tls = tls
         self._do = handlers
+        self._most_s = most_s
         self._client: Client | None = None
         self._lost = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -126,14 +135,14 @@ class NodeBus:
                 client.request(subjects.beat(self._region, self._login.node), encode(beat), timeout=timeout_s)
             )
             return decode(BeatReply, reply.data, limit=SMALL_MAX)
-        except nats.errors.NoRespondersError as error:
+        except errors.NoRespondersError as error:
             raise BusError("cannot beat: NATS is there, but no hub listens") from error
-        except (TimeoutError, nats.errors.TimeoutError) as error:
+        except (TimeoutError, errors.TimeoutError) as error:
             await self._probe(client)
             raise BusError(f"cannot beat: no answer within {timeout_s:g} s") from error
         except WireError as error:
             raise BusError(f"cannot beat: the answer cannot be read: {error}") from error
-        except (OSError, nats.errors.Error) as error:
+        except (OSError, errors.Error) as error:
             raise BusError(f"cannot beat: {_text(error)}") from error
 
     async def newest(self) -> bytes | None:
@@ -142,7 +151,7 @@ class NodeBus:
         try:
             subject = subjects.direct_get(self._region, self._login.node)
             reply = await self._while_up(client.request(subject, timeout=REQUEST_WITHIN_S))
-        except (TimeoutError, OSError, nats.errors.Error) as error:
+        except (TimeoutError, OSError, errors.Error) as error:
             raise BusError(f"cannot read the newest assignment: {_text(error)}") from error
         status = (reply.headers or {}).get("Status")
         if status == "404":
@@ -158,22 +167,16 @@ class NodeBus:
         """
         client = self._up()
         data = encode(batch)
-        headers = {"Nats-Msg-Id": hashlib.sha256(data).hexdigest()}
+        headers = {"Nats-Msg-Id": hashlib.sha256(data).hexdigest(), EXPECTED_STREAM: subjects.REPORT_STREAM}
+        subject = subjects.report(self._region, self._login.node)
         try:
-            await self._while_up(
-                client.jetstream().publish(
-                    subjects.report(self._region, self._login.node),
-                    data,
-                    timeout=REQUEST_WITHIN_S,
-                    stream=subjects.REPORT_STREAM,
-                    headers=headers,
-                )
-            )
-        except NoStreamResponseError as error:
+            stored = client.request(subject, data, timeout=REQUEST_WITHIN_S, headers=headers)
+            _acknowledged((await self._while_up(stored)).data)
+        except errors.NoRespondersError as error:
             raise BusError("cannot report: NATS has no place for reports yet") from error
         except APIError as error:
             raise BusError(f"cannot report: NATS refuses it: {error.description}") from error
-        except (TimeoutError, OSError, ValueError, nats.errors.Error) as error:
+        except (TimeoutError, OSError, ValueError, errors.Error) as error:
             raise BusError(f"cannot report: {_text(error)}") from error
 
     async def _while_up(self, asked: Coroutine[object, object, T]) -> T:
@@ -201,7 +204,7 @@ class NodeBus:
                 start = group.create_task(self._start(client, answers))
                 await lost.wait()
                 start.cancel()
-        except* (OSError, nats.errors.Error) as several:
+        except* (OSError, errors.Error) as several:
             raise BusError(f"cannot use NATS: {_text(several.exceptions[0])}") from several
         finally:
             was_up = self._client is not None
@@ -238,13 +241,14 @@ class NodeBus:
         """Whether the connection still carries anything. A half-open one is otherwise noticed after minutes."""
         try:
             await client.flush(timeout=int(PROBE_WITHIN_S))
-        except (TimeoutError, OSError, nats.errors.Error):
+        except (TimeoutError, OSError, errors.Error):
             if client is self._client:
                 self._lost.set()
 
     async def _back_off(self, failures: int) -> None:
         """Between half and the whole of a time that doubles; `reconnect` ends it."""
-        most = min(BACK_OFF_MOST_S, BACK_OFF_LEAST_S * 2 ** min(failures, 10))
+        longest = BACK_OFF_SOON_S if failures <= SOON_TRIES else BACK_OFF_MOST_S
+        most = min(longest, self._most_s(), BACK_OFF_LEAST_S * 2 ** min(failures, 10))
         with suppress(TimeoutError):
             async with asyncio.timeout(self._jitter.uniform(most / 2, most)):
                 await self._hurry.wait()
@@ -258,6 +262,25 @@ class NodeBus:
         if self._client is None:
             raise NotConnected(f"not connected: {self.trouble}")
         return self._client
+
+
+class _Acknowledgement(msgspec.Struct, frozen=True):
+    """JetStream's, as far as it is looked at. `error` has at least a code."""
+
+    seq: int | None = None
+    error: dict[str, object] | None = None
+
+
+def _acknowledged(answer: bytes) -> None:
+    """JetStream's word that it stored a message. Raises APIError where it did not, ValueError where it is no such word.
+
+    As nats-py's own JetStreamContext.publish does, which brings half a megabyte of other things.
+    """
+    word = msgspec.json.decode(answer, type=_Acknowledgement)
+    if word.error is not None:
+        raise APIError.from_error(word.error)
+    if word.seq is None:
+        raise ValueError("what NATS answers is no acknowledgement")
 
 
 async def _listen(client: Client, subject: str, heard: Callable[[Msg], Awaitable[None]]) -> None:

@@ -15,18 +15,18 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-import nats.errors
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from nats.aio.client import Client
 
 from skerry_protocol import subjects
 from skerry_protocol.ids import NodeId
 
 from . import pinned
+from .natslib import Client, errors
 
 log = logging.getLogger(__name__)
 
 CONNECT_WITHIN_S = 15.0
+PING_S = 3600  # never, in effect: beats show that the connection carries, the server's pings keep it open on the way
 CLOSE_WITHIN_S = 1.0  # a connection whose handshake failed never says that it is closed
 # The last is a hub whose key is another one now: a renewal brings the root's word for it, or finds that it is no hub.
 REFUSALS = (
@@ -93,10 +93,10 @@ async def connect(
                 list(servers), tls=tls, tls_handshake_first=True, tls_hostname="skerry-hub",
                 user_jwt_cb=lambda: bytearray(login.credentials.encode()), signature_cb=login.sign,
                 inbox_prefix=subjects.inbox(login.node).encode(), name=str(login.node), allow_reconnect=False,
-                max_reconnect_attempts=1, reconnect_time_wait=1, connect_timeout=5, ping_interval=120,
+                max_reconnect_attempts=1, reconnect_time_wait=1, connect_timeout=5, ping_interval=PING_S,
                 error_cb=on_error, disconnected_cb=on_end, closed_cb=on_end,
             )  # fmt: skip
-    except (TimeoutError, OSError, BusError, nats.errors.Error) as error:
+    except (TimeoutError, OSError, BusError, errors.Error) as error:
         await close(client)
         # The client says only that no server is left; what it heard before is the reason.
         raise _why(servers, [*heard, str(error) or "no answer"]) from error
@@ -127,7 +127,7 @@ def heed() -> None:
 
 
 async def settle(client: Client) -> None:
-    """Returns when the server has taken all that was sent before. Raises nats.errors.Error.
+    """Returns when the server has taken all that was sent before. Raises errors.Error.
 
     Twice, because the client's own flush writes its PING at once, ahead of what still waits to be written: only the
     second comes after that. A subscription might otherwise be missing for a moment more.
@@ -138,6 +138,6 @@ async def settle(client: Client) -> None:
 
 async def close(client: Client) -> None:
     """Ends the connection, whatever state it is in."""
-    with suppress(TimeoutError, OSError, nats.errors.Error):
+    with suppress(TimeoutError, OSError, errors.Error):
         async with asyncio.timeout(CLOSE_WITHIN_S):
             await client.close()

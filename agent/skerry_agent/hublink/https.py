@@ -7,25 +7,24 @@ key, send anything. Hubs are `host:port` or `unix:/path`, tried in turn.
 
 from __future__ import annotations
 
-import http.client
-import os
-import socket
 import ssl
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from skerry_protocol.codec import WireError, decode
 from skerry_protocol.signing import BadSignature, Delegation, Signed, open_delegation, tls_key_of
 
 from . import pinned
 
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
 DELEGATION_PATH = "/join/delegation"
 DELEGATION_MAX = 8 << 10
 BODY_MAX = 8 << 20
 TIMEOUT_S = 10.0
-CHUNK = 64 << 10
 
 
 class HttpsError(OSError):
@@ -57,8 +56,10 @@ class Met:
 
 def meet(hub: str, pin: str, timeout_s: float = TIMEOUT_S) -> Met:
     """Asks `hub` who it is. Raises WrongMesh where it cannot prove it, HttpsError where it does not answer."""
+    from . import exchange  # noqa: PLC0415 - see there
+
     shown: list[bytes] = []
-    body = _exchange(
+    body = exchange.exchange(
         hub, pinned.context(shown.append), "GET", DELEGATION_PATH, b"", {}, timeout_s, DELEGATION_MAX
     )
     if body.status != 200:
@@ -92,11 +93,15 @@ class PinnedHttps:
         limit: int = BODY_MAX,
     ) -> Reply:  # fmt: skip
         """The first answer below 500 that any hub gives. Raises HttpsError, with all reasons, where there is none."""
+        from . import exchange  # noqa: PLC0415 - see there
+
         reasons: list[HttpsError] = []
         for hub in self.hubs:
             try:
                 with self._trusted(hub) as context:
-                    reply = _exchange(hub, context, method, path, body, headers or {}, self.timeout_s, limit)
+                    reply = exchange.exchange(
+                        hub, context, method, path, body, headers or {}, self.timeout_s, limit
+                    )
                 if reply.status < 500:
                     return reply
                 reasons.append(HttpsError(f"{hub}: it answers {reply.status}: {_line(reply.body)}"))
@@ -104,18 +109,18 @@ class PinnedHttps:
                 reasons.append(error)
         raise _all(reasons)
 
-    def open(self, path: str, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
+    def open(self, path: str, headers: Mapping[str, str] | None = None) -> HTTPResponse:
         """A GET whose body the caller reads piece by piece, from the first hub that answers below 500.
 
         Closing the response ends its connection. Raises HttpsError.
         """
+        from . import exchange  # noqa: PLC0415 - see there
+
         reasons: list[HttpsError] = []
         for hub in self.hubs:
             try:
                 with self._trusted(hub) as context:
-                    connection = _connection(hub, context, self.timeout_s)
-                    response = _send(hub, connection, "GET", path, b"", headers or {})
-                    _let_go(connection)
+                    response = exchange.begin(hub, context, path, headers or {}, self.timeout_s)
             except HttpsError as error:
                 reasons.append(error)
                 continue
@@ -172,85 +177,3 @@ def _all(reasons: Sequence[HttpsError]) -> HttpsError:
 
 def _line(body: bytes) -> str:
     return " ".join(body[:200].decode(errors="replace").split())
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """TLS over a socket of this machine (for a hub beside the agent)."""
-
-    def __init__(self, path: str, context: ssl.SSLContext, timeout: float) -> None:
-        super().__init__("hub", timeout=timeout)
-        self._path, self._context = path, context
-
-    def connect(self) -> None:
-        bare = socket.socket(socket.AF_UNIX)
-        try:
-            bare.settimeout(self.timeout)
-            bare.connect(self._path)
-            self.sock = self._context.wrap_socket(bare)
-        except BaseException:
-            bare.close()
-            raise
-
-
-def _connection(hub: str, context: ssl.SSLContext, timeout_s: float) -> http.client.HTTPConnection:
-    if hub.startswith("unix:"):
-        return _UnixConnection(hub.removeprefix("unix:"), context, timeout_s)
-    host, _, port = hub.rpartition(":")
-    if not port.isdecimal() or not host:
-        raise HttpsError(f"{hub}: it is not HOST:PORT")
-    return http.client.HTTPSConnection(host.strip("[]"), int(port), timeout=timeout_s, context=context)
-
-
-def _send(
-    hub: str, connection: http.client.HTTPConnection, method: str, path: str, body: bytes, headers: Mapping[str, str]
-) -> http.client.HTTPResponse:  # fmt: skip
-    """Raises HttpsError, with the connection closed, where no answer begins."""
-    try:
-        connection.request(method, path, body or None, {"Connection": "close", **headers})
-        return connection.getresponse()
-    except (OSError, http.client.HTTPException) as error:
-        connection.close()
-        raise HttpsError(f"{hub}: {_why(error)}") from error
-
-
-def _let_go(connection: http.client.HTTPConnection) -> None:
-    """The socket is now the response's alone, and is really closed when the response is."""
-    bare, connection.sock = connection.sock, None
-    if bare is not None:  # the other side said that it closes: done already
-        bare.close()
-
-
-def _exchange(
-    hub: str, context: ssl.SSLContext, method: str, path: str, body: bytes, headers: Mapping[str, str],
-    timeout_s: float, limit: int,
-) -> Reply:  # fmt: skip
-    """One request and its whole answer, at most `limit` bytes, all within three times the timeout."""
-    deadline = time.monotonic() + 3 * timeout_s
-    connection = _connection(hub, context, timeout_s)
-    response = _send(hub, connection, method, path, body, headers)
-    with closing(connection), closing(response):
-        parts, size = [], 0
-        try:
-            while piece := response.read1(CHUNK):
-                parts.append(piece)
-                size += len(piece)
-                if size > limit or time.monotonic() > deadline:
-                    raise HttpsError(f"{hub}: its answer is too long")
-        except (OSError, http.client.HTTPException) as error:
-            raise HttpsError(f"{hub}: {_why(error)}") from error
-        return Reply(response.status, b"".join(parts), dict(response.headers.items()), hub)
-
-
-def _why(error: BaseException) -> str:
-    """The reason in words. Errors of the system by their plain text, without numbers."""
-    if isinstance(error, HttpsError):
-        return str(error).split(": ", 1)[-1]
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return str(error.args[-1])
-    if isinstance(error, TimeoutError):
-        return "no answer"
-    if isinstance(error, socket.gaierror):
-        return f"its name is not known ({error.strerror})"
-    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
-        return os.strerror(error.errno)
-    return str(error) or type(error).__name__

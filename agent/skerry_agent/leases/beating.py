@@ -26,6 +26,8 @@ from ..hublink.bus import BusError, NodeBus
 from ..switch.node import Node
 from ..systemd import JobResult, LoadState, Outcome, Systemd, UnitState
 from . import grants
+from .fencing import SERVICE as FENCE
+from .fencing import Fencing
 from .grants import ArmLease, BeatNow, CloseLease, Grants
 from .leases import RUN as TIMERS
 from .leases import Leases
@@ -73,6 +75,7 @@ class Beating:
         self._run = run
         self._on_unfit = on_unfit
         self._leases = Leases(systemd, timers)
+        self._fencing = Fencing(systemd, run / "fence")
         self._now = asyncio.Event()
         self.heard_ms: int | None = None
         self.trouble: str | None = None
@@ -126,6 +129,8 @@ class Beating:
                 state, actions = grants.stopped(self.state, holding.instance)
                 self._keep(state)
                 await self._do(actions)
+        if not self.state.claims() and not self.state.live:
+            await self._rest()
 
     def unit_changed(self, name: str, active: str) -> None:
         """A unit's state: the end of a lease target is the end of its lease."""
@@ -197,11 +202,30 @@ class Beating:
                 case ArmLease():
                     await self._arm(action)
                 case CloseLease():
-                    await self._leases.drop(action.length_ms, CLOSE_SECONDS)
+                    await self._close(action.length_ms)
                 case BeatNow():
                     self.beat_now()
 
+    async def _rest(self) -> None:
+        """Nothing is fenced here any more. What could not be closed when it was to be, the fence guards until it is."""
+        self._no_second_line(None)
+        for length_ms in self._fencing.lengths():
+            await self._close(length_ms)
+        await self._fencing.rest()
+
+    async def _close(self, length_ms: int) -> None:
+        if (await self._leases.drop(length_ms, CLOSE_SECONDS)).ok:
+            self._fencing.forget(length_ms)
+
     async def _arm(self, action: ArmLease) -> None:
+        """The fence first: it must neither be stricter than systemd, nor come after what it guards."""
+        try:
+            self._fencing.record(action.length_ms, action.deadline_ms)
+        except DiskError as error:
+            log.warning("cannot use a grant of %d ms: %s", action.length_ms, error)
+            self._keep(grants.lease_ended(self.state, action.length_ms))
+            return
+        self._no_second_line(await self._fencing.awake())
         if action.opens and (await self._going_to_sleep() or await self._outlives(action.length_ms)):
             self._keep(grants.lease_ended(self.state, action.length_ms))
             return
@@ -210,6 +234,14 @@ class Beating:
             log.warning("cannot use a grant of %d ms: %s", action.length_ms, armed.reason or armed.result)
             if armed.result is not JobResult.LATE:
                 self._keep(grants.lease_ended(self.state, action.length_ms))
+
+    def _no_second_line(self, why: str | None) -> None:
+        """Whether the fence runs, while there is something to fence. A grant is taken all the same: systemd ends it."""
+        self._node.conditions.pop("fence", None)
+        if why is not None:
+            self._node.conditions["fence"] = (
+                f"{FENCE} does not run: {why}; systemd alone ends leases (systemctl status {FENCE})"
+            )
 
     async def _going_to_sleep(self) -> bool:
         """To open a lease then would keep the machine awake: its target conflicts with sleep.target."""

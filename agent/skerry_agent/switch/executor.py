@@ -19,7 +19,7 @@ from ..systemd import JobResult, Outcome, Systemd
 from ..units.stoprules import unfit
 from ..units.unitfiles import UnitFiles
 from . import actions as do
-from .plan import Observed
+from .observed import Observed
 from .target import Running
 
 JOB_SECONDS = 90.0  # beside a unit's own stop timeout: systemd's own default

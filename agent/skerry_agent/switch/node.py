@@ -41,8 +41,9 @@ from . import overrides as words
 from . import revisions
 from .actions import Begin, Settle
 from .executor import Executor, Failure, Recorded, observe
+from .observed import Observed
 from .overrides import NotPossible
-from .plan import Observed, Plan, plan
+from .plan import Plan, plan
 from .strangers import by_hand, strangers
 from .target import State, Target, begin, build, finish, settle
 
@@ -197,14 +198,10 @@ class Node:
             delegation=self._seen.delegation,
             accepted=self.accepted,
             instances=frozenset(instance.id for instance in running),
-            diverged=self._seen.diverged is not None and self._seen.diverged == self.accepted,
         )
 
     def _remember(self, decision: Decision) -> None:
-        diverged = self._seen.diverged
-        if isinstance(decision, Refuse) and decision.diverged:
-            diverged = self.accepted
-        seen = Seen(decision.delegation or self._seen.delegation, diverged)
+        seen = Seen(decision.delegation or self._seen.delegation)
         if seen != self._seen:
             self._save(SEEN_RECORD, seen)
             self._seen = seen

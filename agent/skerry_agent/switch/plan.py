@@ -8,7 +8,7 @@ is not one of Skerry's own. An unchanged instance that an admin stopped stays st
 
 from __future__ import annotations
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from skerry_protocol.app import Artifact
 from skerry_protocol.ids import InstanceId
@@ -33,29 +33,12 @@ from .actions import (
     StartUnit,
     StopUnit,
     SwitchTree,
-    WriteTree,
     WriteUnit,
 )
+from .observed import Observed
+from .putback import by_name, tree
 from .strangers import fenced_end
 from .target import Running, State, Target, same_place, same_process
-
-
-class Observed(Struct, frozen=True):
-    """What is on disk and in systemd, of Skerry's own.
-
-    `files`: unit file → text. `links`: (target, unit) of each wants link. `trees` and `current`: content folders, and
-    where each instance's link leads. `active` includes units that are starting, stopping or waiting to restart.
-    `stale`: loaded in an older form than the file (NeedDaemonReload). `stop_ms`: effective stop timeouts.
-    """
-
-    files: dict[str, str] = field(default_factory=dict)
-    links: frozenset[tuple[str, str]] = frozenset()
-    trees: frozenset[tuple[InstanceId, str]] = frozenset()
-    current: dict[InstanceId, str] = field(default_factory=dict)
-    active: frozenset[str] = frozenset()
-    loaded: frozenset[str] = frozenset()
-    stale: frozenset[str] = frozenset()
-    stop_ms: dict[str, int] = field(default_factory=dict)
 
 
 class Waiting(Struct, frozen=True):
@@ -68,56 +51,20 @@ class Waiting(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """What to do, in order. `fetches`: the archives that are wanted and not here, by sha256."""
+    """What to do, in order. `fetches`: the archives that are wanted and not here, by sha256.
+
+    `gone`: unit files of instances that do not change, which somebody removed: they are put back.
+    """
 
     actions: tuple[Action, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     fetches: tuple[Artifact, ...] = ()
+    gone: tuple[str, ...] = ()
 
 
 def plan(applied: State, target: Target, observed: Observed, artifacts: frozenset[str]) -> Plan:
     """Everything to do now to get from `applied` to `target`; `artifacts` are those unpacked on this node."""
     return _Planner(applied, target, observed, artifacts).plan()
-
-
-def restore(applied: State, observed: Observed) -> tuple[Action, ...]:
-    """What puts back files and links of the applied state that are missing or differ. Stops and starts nothing."""
-    found: list[Action] = []
-    lengths = {one.rendered.lease.length_ms for one in applied.instances.values() if one.rendered.lease}
-    found += [
-        WriteUnit(None, name, text)
-        for length in sorted(lengths)
-        for name, text in shared(length).items()
-        if observed.files.get(name) != text
-    ]
-    for one in _sorted(applied.instances):
-        new = one.rendered
-        found += _tree(one, observed)
-        found += _files(one, observed)
-        if observed.current.get(one.instance.id) != new.tree_name:
-            found.append(SwitchTree(one.instance.id, new.tree_name))
-        if (new.wanted_by, new.starts) not in observed.links:
-            found.append(EnableUnit(one.instance.id, new.starts, new.wanted_by))
-    return tuple(found)
-
-
-def _sorted(instances: dict[InstanceId, Running]) -> list[Running]:
-    return [instances[key] for key in sorted(instances)]
-
-
-def _tree(one: Running, observed: Observed) -> list[Action]:
-    new = one.rendered
-    if (one.instance.id, new.tree_name) in observed.trees:
-        return []
-    return [WriteTree(one.instance.id, new.tree_name, new.tree, new.artifact)]
-
-
-def _files(one: Running, observed: Observed) -> list[Action]:
-    return [
-        WriteUnit(one.instance.id, name, text)
-        for name, text in sorted(one.rendered.units.items())
-        if observed.files.get(name) != text
-    ]
 
 
 class _Planner:
@@ -140,7 +87,8 @@ class _Planner:
         changing = [one.instance.id for one in self.go if self._old(one) != one.rendered]
         begins = [Begin(name) for name in (*self.gone, *changing)]
         removals = [action for name in self.gone for action in self._remove(name)]
-        writes = self._write_shared() + [action for one in self.go for action in self._write(one)]
+        missing = self._missing()
+        writes = self._write_shared() + missing + [action for one in self.go for action in self._write(one)]
         reload: list[Action] = [Reload()] if self._needs_reload(removals + writes) else []
         checks = [action for one in self.go for action in self._check_and_enable(one)]
         relink: list[Action] = [Reload()] if self._needs_relink(checks) else []
@@ -158,7 +106,8 @@ class _Planner:
             *ends,
         )
         fetches = tuple(self.fetches[key] for key in sorted(self.fetches))
-        return Plan(actions, tuple(self.waiting), fetches)
+        gone = tuple(action.name for action in missing if isinstance(action, WriteUnit))
+        return Plan(actions, tuple(self.waiting), fetches, gone)
 
     def _strangers(self) -> list[Action]:
         every = [one.rendered for one in self.go] + self._renderings(sorted(self.applied.names()))
@@ -173,7 +122,7 @@ class _Planner:
             self._keep(name, StepName.VERIFIED, StepState.FAILED, "; ".join(reasons))
         for name in sorted(self.target.idle):
             self.waiting.append(Waiting(name, StepName.STARTED, StepState.HELD, "an override holds it back"))
-        for one in _sorted(self.target.instances):
+        for one in by_name(self.target.instances):
             self._sort_out_one(one)
 
     def _sort_out_one(self, one: Running) -> None:
@@ -250,6 +199,17 @@ class _Planner:
         lengths = sorted({one.lease.length_ms for one in needed if one.lease})
         return [action for length in lengths for action in self._texts(None, shared(length))]
 
+    def _missing(self) -> list[Action]:
+        """Without its file a unit that ends is not started again. One that was changed by hand stays until a boot."""
+        return [
+            action
+            for name in self.kept
+            for old in self._renderings([name])
+            for action in self._texts(
+                name, {unit: text for unit, text in old.units.items() if unit not in self.files}
+            )
+        ]
+
     def _write(self, one: Running) -> list[Action]:
         name, old, new = one.instance.id, self._old(one), one.rendered
         if old == new:
@@ -260,7 +220,7 @@ class _Planner:
                 # Stopped before its files say otherwise: what systemd reads then would no longer end it with its lease.
                 found += self._unlink(name, other) + self._stops(name, other)
                 found += self._drops(name, sorted(set(other.units) - set(new.units)))
-        found += _tree(one, self.seen) + self._texts(name, new.units)
+        found += tree(one, self.seen) + self._texts(name, new.units)
         if old is not None:
             return found + self._live(name, old, new)
         return found + (self._live_again(one) if self._alike(one) else self._leftovers(name))

@@ -28,18 +28,18 @@ def strangers(files: Mapping[str, str], known: Collection[str]) -> tuple[str, ..
 
 
 def by_hand(state: State, files: Mapping[str, str], touched: Collection[InstanceId]) -> str:
-    """What to say of unit files that somebody changed or removed, of instances that are not `touched` now."""
+    """What to say of unit files that somebody changed, of instances that are not `touched` now."""
     names = [
         unit
         for name, one in sorted(state.instances.items())
         if name not in touched and name not in state.pending
         for unit, text in sorted(one.rendered.units.items())
-        if files.get(unit) != text
+        if files.get(unit, text) != text
     ]
     if not names:
         return ""
     what = f"{', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"
-    return f"changed or removed by hand, and put back at the next boot: {what} ('systemctl edit' makes what stays)"
+    return f"changed by hand, and put back at the next boot: {what} ('systemctl edit' makes what stays)"
 
 
 def fenced_end(

@@ -122,6 +122,8 @@ class Switching:
             else:
                 self._reach(instance, StepName.STARTED, None, "")
         self._tell_failures(failed)
+        for unit in result.plan.gone:
+            self._reporter.event("unit-file", f"{unit} was gone, and was put back; what ran went on")
 
     def _tell_failures(self, failed: dict[InstanceId | None, str]) -> None:
         for name, reason in failed.items():

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
+from .library import load
 from .wire import Argument
 
 SYSTEMD = b"org.freedesktop.systemd1"
@@ -164,12 +165,11 @@ class _Connection:
         self, signals: Sequence[tuple[bytes | None, bytes, bytes]], pump: Callable[[], None]
     ) -> None:
         os.environ.setdefault("SYSTEMD_BUS_TIMEOUT", CALL_TIMEOUT)
-        # Imported here, because it brings lxml and psutil: only a process that talks to systemd pays for them.
-        from pystemd.dbuslib import DBus  # noqa: PLC0415
-
+        library = load()
+        self._error = library.error
         self._arrived: deque[Signal] = deque()
         self._callbacks: list[object] = []
-        self._bus = DBus()
+        self._bus = library.bus()
         self._guard(self._bus.open)
         try:
             self._listen(signals)
@@ -209,13 +209,10 @@ class _Connection:
         asyncio.get_running_loop().remove_reader(self._fd)
         self._bus.close()
 
-    @staticmethod
-    def _guard(function: Callable[..., object], *args: object) -> object:
-        from pystemd.dbusexc import DBusBaseError  # noqa: PLC0415
-
+    def _guard(self, function: Callable[..., object], *args: object) -> object:
         try:
             return function(*args)
-        except DBusBaseError as error:
+        except self._error as error:
             raise _ours(int(error.errno), error.err_message) from error
         except SystemError as error:  # a callback failed inside sd-bus: the stream is in doubt
             raise Lost(f"the connection to systemd is in doubt: {error}") from error

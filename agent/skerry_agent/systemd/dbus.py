@@ -27,6 +27,7 @@ from .readings import (
     rows_of,
     stop_rules,
     text_of,
+    unit_briefly,
     unit_state,
     user,
 )
@@ -69,11 +70,12 @@ class DbusSystemd:
         self._bus.close()
 
     async def units(self, patterns: Sequence[str]) -> tuple[UnitState, ...] | Outcome:
-        found = await self._list("ListUnitsByPatterns", [*wire.texts(()), *wire.texts(patterns)])
+        asked = [*wire.texts(()), *wire.texts(patterns)]
+        found = await self._list("ListUnitsByPatterns", asked, unit_briefly)
         return found if isinstance(found, Outcome) else tuple(sorted(found, key=lambda unit: unit.name))
 
     async def show(self, names: Sequence[str]) -> tuple[UnitState, ...] | Outcome:
-        found = await self._list("ListUnitsByNames", wire.texts(names))
+        found = await self._list("ListUnitsByNames", wire.texts(names), unit_state)
         if isinstance(found, Outcome):
             return found
         by_name = {unit.name: unit for unit in found}
@@ -187,13 +189,15 @@ class DbusSystemd:
             return outcome
         return Outcome(outcome.unit, JobResult.DONE) if shown[0].up is wanted else outcome
 
-    async def _list(self, method: str, args: Sequence[wire.Argument]) -> list[UnitState] | Outcome:
+    async def _list(
+        self, method: str, args: Sequence[wire.Argument], read: Callable[[Bus, Sequence[object]], UnitState]
+    ) -> list[UnitState] | Outcome:
         try:
             rows = self._manager(method, args)
             found = []
             for row in rows_of(rows):
-                found.append(unit_state(self._bus, row))
-                await asyncio.sleep(0)  # each unit takes about a millisecond of blocking calls
+                found.append(read(self._bus, row))
+                await asyncio.sleep(0)  # each unit takes up to a millisecond of blocking calls
         except (Lost, Refused) as error:
             return _failed("", error)
         return found

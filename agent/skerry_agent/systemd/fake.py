@@ -71,7 +71,7 @@ class FakeSystemd:
             return _lost("")
         names = sorted(self._machine.states)
         fitting = [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
-        return tuple(self._machine.state(name) for name in fitting)
+        return tuple(self._machine.state(name).briefly for name in fitting)
 
     async def show(self, names: Sequence[str]) -> tuple[UnitState, ...] | Outcome:
         return _lost("") if self.unreachable else tuple(self._machine.state(name) for name in names)

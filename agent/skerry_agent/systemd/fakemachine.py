@@ -44,8 +44,7 @@ class FakeMachine:
         text = self.text(unit)
         if text is None:
             return UnitState(unit, LoadState.NOT_FOUND, "inactive", "dead")
-        on_disk = fakeunit.read(self.folders, unit)
-        stale = unit in self.texts and on_disk is not None and on_disk.source != text.source
+        stale = unit in self.texts and fakeunit.source(self.folders, unit) not in {None, text.source}
         state = self.states.get(unit, UnitState(unit, LoadState.LOADED, "inactive", "dead"))
         return structs.replace(state, stale=stale, stop_timeout_us=text.stop_us if _is_service(unit) else 0)
 

@@ -6,8 +6,10 @@ is seen only when it is read again.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from msgspec import Struct
@@ -45,21 +47,51 @@ class UnitText(Struct, frozen=True):
 
 def read(folders: Sequence[Path], name: str, built_in: bool = False) -> UnitText | None:
     """The unit as it is on disk now; None where there is no file. The first folder wins, drop-ins add up."""
-    file = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    file, drop_ins = _files(folders, name)
     if file is None and not built_in:
         return None
-    drop_ins = sorted(path for folder in folders for path in (folder / f"{name}.d").glob("*.conf"))
-    texts = [path.read_text() for path in (*([file] if file else []), *drop_ins)]
+    texts = _texts(file, drop_ins)
     wants = tuple(
-        link.name
+        link
         for folder in folders
-        for link in sorted((folder / f"{name}.wants").glob("*"))
-        if link.is_symlink()
+        for link in _listed(f"{folder}/{name}.wants")
+        if os.path.islink(f"{folder}/{name}.wants/{link}")  # noqa: PTH114 - see _files
     )
-    return UnitText(name, "\0".join(texts), _parsed(texts), tuple(map(str, drop_ins)), wants)
+    return UnitText(name, "\0".join(texts), _parsed(texts), tuple(drop_ins), wants)
 
 
-def _parsed(texts: Sequence[str]) -> Settings:
+def source(folders: Sequence[Path], name: str) -> str | None:
+    """The `source` that `read` would give; None where there is no file."""
+    file, drop_ins = _files(folders, name)
+    return None if file is None else "\0".join(_texts(file, drop_ins))
+
+
+def _files(folders: Sequence[Path], name: str) -> tuple[str | None, list[str]]:
+    """By strings: thousands of units are read in a simulation, and paths as objects are most of what that costs."""
+    places = [f"{folder}/{name}" for folder in folders]
+    file = next((place for place in places if os.path.isfile(place)), None)  # noqa: PTH113
+    drop_ins = [f"{place}.d/{one}" for place in places for one in _listed(f"{place}.d")]
+    return file, sorted(one for one in drop_ins if one.endswith(".conf"))
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _texts(file: str | None, drop_ins: Sequence[str]) -> tuple[str, ...]:
+    return tuple(map(_text, (*([file] if file else ()), *drop_ins)))
+
+
+def _text(file: str) -> str:
+    with open(file, "rb") as opened:  # noqa: PTH123
+        return opened.read().decode()
+
+
+@lru_cache(maxsize=1_000)
+def _parsed(texts: tuple[str, ...]) -> Settings:
     found: dict[str, list[str]] = {}
     for line in "\n".join(texts).splitlines():
         key, separator, value = line.partition("=")

@@ -57,6 +57,18 @@ class UnitState(Struct, frozen=True):
         """Whether it is running, or on its way up or down: something of it may be there."""
         return self.active not in {"inactive", "failed"}
 
+    @property
+    def briefly(self) -> UnitState:
+        """What `Systemd.units` says of it."""
+        return UnitState(
+            self.name,
+            self.load,
+            self.active,
+            self.sub,
+            stale=self.stale,
+            stop_timeout_us=self.stop_timeout_us,
+        )
+
 
 class StopRules(Struct, frozen=True):
     """Everything that decides how long a service takes to be gone, as it is in force (drop-ins included)."""
@@ -132,7 +144,10 @@ class Systemd(Protocol):
     """One machine's service manager. Units are full names (`skerry-web-0.service`)."""
 
     async def units(self, patterns: Sequence[str]) -> tuple[UnitState, ...] | Outcome:
-        """Every unit in memory whose name fits one of the shell patterns, by name. An Outcome says why not."""
+        """Every unit in memory whose name fits one of the shell patterns, by name. An Outcome says why not.
+
+        Of each only `UnitState.briefly`, so that many units take little time. `show` has the rest.
+        """
 
     async def show(self, names: Sequence[str]) -> tuple[UnitState, ...] | Outcome:
         """These units in this order, read from disk where not in memory; missing ones have load NOT_FOUND."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec import structs
+
 from .bus import SYSTEMD, Bus
+from .library import load
 from .port import LoadState, StopRules, UnitState
 
 UNIT_INTERFACE = SYSTEMD + b".Unit"
@@ -19,21 +22,46 @@ INFINITY = (1 << 64) - 1
 
 
 def unit_state(bus: Bus, row: Sequence[object]) -> UnitState:
-    """A row of ListUnits*, with what it leaves out."""
-    name, load = text_of(row[0]), LoadState(text_of(row[2]))
-    active, sub, path = text_of(row[3]), text_of(row[4]), row[6]
+    """A row of ListUnits*, with what it leaves out: nine questions to systemd."""
+    unit, path = _listed(row)
+    if unit.load is not LoadState.LOADED:
+        return unit
+    values = _unit_values(bus, path) | (_service_values(bus, path) if _is_service(unit) else {})
+    return UnitState(unit.name, unit.load, unit.active, unit.sub, **values)  # type: ignore[arg-type]
+
+
+def unit_briefly(bus: Bus, row: Sequence[object]) -> UnitState:
+    """As UnitState.briefly: two questions to systemd."""
+    unit, path = _listed(row)
+    if unit.load is not LoadState.LOADED:
+        return unit
+    stops = _stop_timeout_us(bus, path) if _is_service(unit) else 0
+    return structs.replace(unit, stale=_stale(bus, path), stop_timeout_us=stops)
+
+
+def _listed(row: Sequence[object]) -> tuple[UnitState, bytes]:
+    path = row[6]
     assert isinstance(path, bytes)
-    if load is not LoadState.LOADED:
-        return UnitState(name, load, active, sub)
-    values = _unit_values(bus, path) | (_service_values(bus, path) if name.endswith(".service") else {})
-    return UnitState(name, load, active, sub, **values)  # type: ignore[arg-type]
+    return UnitState(text_of(row[0]), LoadState(text_of(row[2])), text_of(row[3]), text_of(row[4])), path
+
+
+def _is_service(unit: UnitState) -> bool:
+    return unit.name.endswith(".service")
+
+
+def _stale(bus: Bus, path: bytes) -> bool:
+    return bool(bus.get(path, UNIT_INTERFACE, "NeedDaemonReload", "b"))
+
+
+def _stop_timeout_us(bus: Bus, path: bytes) -> int | None:
+    return _finite(number_of(bus.get(path, SERVICE_INTERFACE, "TimeoutStopUSec", "t")))
 
 
 def _unit_values(bus: Bus, path: bytes) -> dict[str, object]:
     invocation = bus.get(path, UNIT_INTERFACE, "InvocationID", "ay")
     return {
         "invocation": bytes(invocation).hex() if isinstance(invocation, list) else "",
-        "stale": bool(bus.get(path, UNIT_INTERFACE, "NeedDaemonReload", "b")),
+        "stale": _stale(bus, path),
         "entered_us": number_of(bus.get(path, UNIT_INTERFACE, "ActiveEnterTimestampMonotonic", "t")),
     }
 
@@ -44,7 +72,7 @@ def _service_values(bus: Bus, path: bytes) -> dict[str, object]:
 
     return {
         "main_pid": number("MainPID", "u"),
-        "stop_timeout_us": _finite(number("TimeoutStopUSec", "t")),
+        "stop_timeout_us": _stop_timeout_us(bus, path),
         "exit_code": number("ExecMainCode", "i"),
         "exit_status": number("ExecMainStatus", "i"),
         "restarts": number("NRestarts", "u"),
@@ -82,16 +110,12 @@ def user(bus: Bus, unit: str) -> str:
 
 def path_of(unit: str) -> bytes:
     """The D-Bus object of a unit."""
-    from pystemd.dbuslib import path_encode  # noqa: PLC0415 - only who talks to systemd pays for it
-
-    return bytes(path_encode(UNIT_PREFIX, unit.encode()))
+    return bytes(load().path_encode(UNIT_PREFIX, unit.encode()))
 
 
 def name_of(path: bytes) -> str:
     """The unit of a D-Bus object."""
-    from pystemd.dbuslib import path_decode  # noqa: PLC0415 - as above
-
-    return bytes(path_decode(path, UNIT_PREFIX)).decode(errors="replace")
+    return bytes(load().path_decode(path, UNIT_PREFIX)).decode(errors="replace")
 
 
 def text_of(value: object) -> str:

@@ -64,7 +64,8 @@ def shared(length_ms: int) -> dict[str, str]:
                         ("Before", "sleep.target"),
                         # At a shutdown fenced copies are down before the agent goes, so that it can say so. It opens
                         # leases only after it has told systemd that it is ready: this never waits at a start.
-                        ("After", "skerry-agent.service"),
+                        # And the fence stays until they are down.
+                        ("After", "skerry-agent.service skerry-fence.service"),
                     ),
                 ),
             )

@@ -15,7 +15,6 @@ cannot be read permits nothing new, and what runs goes on running. Must never gu
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 
 from msgspec import Struct, field
@@ -50,6 +49,8 @@ def read(text: str) -> Policy | Faults:
     """The policy in `text`, or everything that is wrong with it."""
     if len(text) > TEXT_MAX:
         return Faults((f"{WHERE} has {len(text)} characters, at most {TEXT_MAX} are read",))
+    import tomllib  # noqa: PLC0415 - most machines have no policy of their own
+
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:

@@ -20,6 +20,7 @@ from skerry_protocol.lease import Lease
 from skerry_protocol.messages import Instance
 from skerry_protocol.sandbox import Kind, Word, asked
 
+from ..fence.verdict import slice_name
 from . import sandbox
 from .leaseunits import target_name
 from .policy import Policy, refusals
@@ -195,7 +196,7 @@ def _service(
 ) -> tuple[Section, ...]:
     body = (
         *_process(app, current),
-        ("Slice", f"skerry-lease_{instance.lease.length_ms}.slice" if instance.lease else "skerry.slice"),
+        ("Slice", _slice(instance)),
         *_limits(app),
         *_mounts(instance, app, words, current),
         *sandbox.lines(words),
@@ -211,6 +212,12 @@ def _unit(instance: Instance, app: App, node: NodeFacts) -> tuple[Line, ...]:
     lines += [("After", " ".join(["network.target", "skerry-net.service", *before]))]
     lines += [("StartLimitIntervalSec", "0")]  # quick restarts must not end a unit for good
     return (*lines, *_fence(instance))
+
+
+def _slice(instance: Instance) -> str:
+    """Fenced ones lie together by what skerry-fence has to know of them."""
+    lease = instance.lease
+    return slice_name(lease.length_ms, lease.stop_ms) if lease else "skerry.slice"
 
 
 def _fence(instance: Instance) -> tuple[Line, ...]:

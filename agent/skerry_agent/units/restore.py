@@ -15,8 +15,8 @@ from skerry_protocol.ids import InstanceId
 from ..disk.disk import Damaged, StateDir
 from ..switch.actions import Action
 from ..switch.executor import Executor, Failure, observe
-from ..switch.plan import Observed
-from ..switch.plan import restore as what_is_missing
+from ..switch.observed import Observed
+from ..switch.putback import restore as what_is_missing
 from ..switch.target import State
 from ..systemd import Outcome, Systemd
 from .render import Paths

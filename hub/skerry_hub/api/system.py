@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from .faults import AnyRequest
 from .views import StatusView
 
 CHUNK = 1 << 18
+LITTLE_ROOM = 64 << 20
 
 
 @get("/healthz", opt={"public": True})
@@ -59,13 +61,17 @@ def _loud(hub: Hub, restored: bool, paused: int) -> Iterator[str]:
         )
     elif paused:
         yield f"PAUSED: {paused} nodes claim to hold what this hub never issued ('skerry hub resume' shows them)"
+    if hub.store.trouble is not None:
+        yield f"NOTHING IS DECIDED: {hub.store.trouble}"
+    elif (free := shutil.disk_usage(hub.identity.data).free) < LITTLE_ROOM:
+        yield f"LITTLE ROOM: {free >> 20} MB are free on the disk of {hub.identity.data}"
     outcome = hub.reconciler.last
     for one in outcome.withheld.values() if outcome is not None else ():
         if one.needs_confirmation:
             yield f"WITHHELD: {one.text}"
     if hub.hearing.storm is not None:
         yield f"STORM BRAKE: {hub.hearing.storm}"
-    if hub.reconciler.trouble is not None:
+    if hub.reconciler.trouble is not None and hub.store.trouble is None:
         yield hub.reconciler.trouble
     if hub.nats.trouble is not None:
         yield f"NO NODES HEARD: {hub.nats.trouble}"

@@ -144,7 +144,7 @@ class Beats:
         self._leases.learn(event.claims)
         self.storm_hold_ms = event.storm_hold_ms
         for node, terms in event.nodes.items():
-            self._silence.learn(node, terms)
+            self._silence.learn(node, terms, event.now)
             before = self._nodes.get(node)
             if terms is None:
                 for kept in (self._nodes, self._boots, self._newest_at, self._behind, self._ahead):

@@ -9,7 +9,8 @@ suspicion. An old boot that is heard again may be such a one from before its end
 waits, and so does the one that lives after it. Only when the turn comes back once more do both live.
 
 A node gives back the number of the newest reply it took, and drops a reply that comes after its next beat was sent; 0
-says that its agent has none (it began anew). So after a beat only the number it gave and those sent since can come.
+says that its agent has none (it began anew). So after a beat only the number it gave and those sent since can come, or
+one of the hub that was here before, if the first beat that this one heard was late. The higher one counts from then on.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from skerry_protocol.ids import NodeId
-from skerry_protocol.messages import Beat
+from skerry_protocol.messages import NUMBER_MAX, Beat
 
 from ..model import BootRow
 from .events import Action, ReportClone, StoreBoot
@@ -117,7 +118,9 @@ def _clone(boot: Boot, beat: Beat, now: float) -> str | None:
         boot.returns = (*(at for at in boot.returns if now - at < RETURNS_WITHIN_S), now)
         return "two boots are heard by turns" if len(boot.returns) >= RETURNS else None
     same = beat.boot == boot.boot
-    if same and beat.reply and boot.allowed is not None and beat.reply not in boot.allowed:
+    # A higher number than any that this hub gave is of the hub before it: what was heard first came late.
+    ours = beat.reply <= boot.number
+    if same and beat.reply and ours and boot.allowed is not None and beat.reply not in boot.allowed:
         return f"one boot gives back reply {beat.reply} after another one"
     return None
 
@@ -144,7 +147,8 @@ def _store(boot: Boot) -> list[Action]:
 
 def answer(boot: Boot, beat: Beat) -> int:
     """The number of the reply to this beat."""
-    boot.number = max(boot.number, beat.reply) + 1
+    # Whatever a node gives back, the next number can be sent and given back too.
+    boot.number = max(boot.number, beat.reply) % NUMBER_MAX + 1
     if boot.allowed is not None:
         boot.allowed |= {boot.number}
     return boot.number

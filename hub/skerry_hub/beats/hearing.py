@@ -227,6 +227,8 @@ class Hearing:
     async def _ticks(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            if self._bus is not None and not self._bus.connected.is_set():
+                self.gap()  # without NATS nobody can be heard
             self._do(self._beats.handle(ev.Tick(seconds())))
 
     async def _queue(self) -> None:

@@ -2,7 +2,8 @@
 
 Owns the hub's memory of grants. A length is granted only if every claim of that length that the beat names is one that
 its node may still have. A freed claim is never granted again, also before the store knows that it is free. Without a
-memory (the hub started just now), every length counts as granted at the start.
+memory (the hub started just now), every length counts as granted at the start. A store that was put back may know a
+claim under other lengths than its node: what the node names counts too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 from heapq import heappop, heappush
 
 from skerry_protocol.ids import AppName, NodeId
+from skerry_protocol.lease import margin_ms
 from skerry_protocol.messages import Beat, Holding
 
 from ..model import ClaimRow, ClaimState
@@ -29,6 +31,7 @@ class Leases:
         self._claims: dict[tuple[AppName, int], ClaimRow] = {}
         self._of_node: dict[NodeId, set[tuple[AppName, int]]] = {}
         self._ended: dict[NodeId, set[ClaimKey]] = {}
+        self._named: dict[ClaimKey, set[int]] = {}
         self._granted: dict[NodeId, dict[int, tuple[float, int]]] = {}
         self._due: list[tuple[float, ClaimKey]] = []
 
@@ -49,6 +52,7 @@ class Leases:
                 self._of_node[before.node].discard((row.app, row.number))
                 if before.key != row.key:
                     self.freed.discard(before.key)
+                    self._named.pop(before.key, None)
             self._claims[row.app, row.number] = row
             self._of_node.setdefault(row.node, set()).add((row.app, row.number))
             if row.state is ClaimState.FREE:
@@ -62,7 +66,11 @@ class Leases:
         lengths: set[int] = set()
         denied: set[int] = set()
         for holding in named:
-            (lengths if self._may_hold(node, holding) else denied).add(holding.length_ms)
+            may = self._may_hold(node, holding)
+            (lengths if may else denied).add(holding.length_ms)
+            if may:
+                key = (holding.app, holding.number, holding.claim)
+                self._named.setdefault(key, set()).add(holding.length_ms)
         return frozenset(lengths - denied)
 
     def _may_hold(self, node: NodeId, holding: Holding) -> bool:
@@ -99,6 +107,12 @@ class Leases:
         leases = [copy.lease for row in terms.issued for copy in row.copies if copy.lease]
         times = [one.lost_after_ms for one in leases if one.length_ms == length]
         times += [row.lost_after_ms for row in self._rows(node) if length in row.lengths]
+        if not times:
+            times = [
+                _lost_after_of(length, row)
+                for row in self._rows(node)
+                if length in self._named.get(row.key, ())
+            ]
         return max(times, default=0)
 
     def _rows(self, node: NodeId) -> list[ClaimRow]:
@@ -144,4 +158,16 @@ class Leases:
         here = self._granted.get(row.node, {})
         lengths = row.lengths or tuple(here)
         last = max((here[length][0] for length in lengths if length in here), default=self.start)
-        return max(last, self.start) + row.lost_after_ms / 1000
+        free = max(last, self.start) + row.lost_after_ms / 1000
+        for length in self._named.get(row.key, set()).intersection(here) - {*lengths}:
+            at, lost_after = here[length]
+            free = max(free, at + lost_after / 1000)
+        return free
+
+
+def _lost_after_of(length_ms: int, row: ClaimRow) -> int:
+    """The lost_after (ms) behind a length that this store does not know, with the longest stop timeout that it does."""
+    stop_ms = max(
+        (row.lost_after_ms - known - margin_ms(row.lost_after_ms) for known in row.lengths), default=0
+    )
+    return (length_ms + max(stop_ms, 0) + margin_ms(0)) * 100 // 99 + 1

@@ -41,6 +41,7 @@ class Silence:
         self.storm = Storm()
         self._due: list[tuple[float, NodeId, int]] = []
         self._watched: set[Watch] = set()
+        self._asked_at: dict[Watch, float] = {}  # from when on the node has to beat so often
         self._probes: dict[Watch, Probe] = {}
         self._back: list[tuple[float, NodeId, int]] = []
         for loss in losses:
@@ -49,8 +50,17 @@ class Silence:
             else:
                 self._back_at(loss.node, loss.lost_after_ms, start)
 
-    def learn(self, node: NodeId, terms: NodeTerms | None) -> None:
-        """What the node is to be watched for; None where it was forgotten."""
+    def learn(self, node: NodeId, terms: NodeTerms | None, now: float) -> None:
+        """What the node is to be watched for; None where it was forgotten.
+
+        A length that is new counts from now: the node did not beat as often as that before, and nobody had asked it to.
+        """
+        before = self.nodes[node].lost_after_ms if node in self.nodes else frozenset()
+        lengths = terms.lost_after_ms if terms is not None else frozenset()
+        for lost_after in before - lengths:
+            self._asked_at.pop((node, lost_after), None)
+        for lost_after in lengths - before:
+            self._asked_at[node, lost_after] = now
         if terms is None:
             self.nodes.pop(node, None)
             self.heard.pop(node, None)
@@ -100,10 +110,13 @@ class Silence:
         """From when the node's silence counts: its last beat, or when the hub began to listen."""
         return max(self.heard.get(node, self.floor), self.floor)
 
+    def _counts_from(self, watch: Watch) -> float:
+        return max(self.since(watch[0]), self._asked_at.get(watch, self.floor))
+
     def _watch(self, watch: Watch) -> None:
         if watch not in self._watched:
             self._watched.add(watch)
-            heappush(self._due, (self.since(watch[0]) + watch[1] / 2000, *watch))
+            heappush(self._due, (self._counts_from(watch) + watch[1] / 2000, *watch))
 
     def _look(self, watch: Watch, now: float, held: list[Watch]) -> list[Action]:
         """One entry that came up: put back, ask others, or judge."""
@@ -113,7 +126,8 @@ class Silence:
             self._watched.discard(watch)
             self._probes.pop(watch, None)
             return []
-        half, whole = self.since(node) + lost_after / 2000, self.since(node) + lost_after / 1000
+        since = self._counts_from(watch)
+        half, whole = since + lost_after / 2000, since + lost_after / 1000
         if now < half:
             self._probes.pop(watch, None)
             heappush(self._due, (half, *watch))

@@ -35,6 +35,7 @@ def terms_of(state: State, outcome: Outcome, machine: str = "") -> dict[NodeId, 
             fact,
             own_machine=bool(machine) and node.machine == machine,
             retell=bool(_untold(here, told) & _applied(issued, fact)),
+            paused=node.id in state.paused,
         )
     return found
 
@@ -48,9 +49,11 @@ def node_terms(
     *,
     own_machine: bool = False,
     retell: bool = False,
+    paused: bool = False,
 ) -> NodeTerms:
     """One node's terms. `issued`: its assignments, at least from the applied one on.
 
+    A `paused` node beats as often as what it holds asks for, which is not what this store knows: it is not lost.
     For silence only what is placed now counts; leases of copies that have ended, but may still run, are in `issued`.
     """
     rows = sorted(issued, key=lambda row: row.issued.version)
@@ -68,7 +71,7 @@ def node_terms(
         name=node.name,
         newest=rows[-1].issued if rows else None,
         issued=tuple(may_run(rows, fact)),
-        lost_after_ms=frozenset(lengths),
+        lost_after_ms=frozenset() if paused else frozenset(lengths),
         fenced=tuple(sorted(fenced)),
         own_machine=own_machine,
         alive=node.state not in {NodeState.DEAD, NodeState.WAITING},

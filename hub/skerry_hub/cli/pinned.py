@@ -58,6 +58,9 @@ class PinnedConnection(http.client.HTTPSConnection):
     def _plain(self) -> socket.socket:
         if self._unix_socket is None:
             plain = socket.create_connection((self.host, self.port), self._connect_seconds)
+            plain.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+            )  # a question's head and body are two writes
             # A stream may be quiet for hours; that the hub's machine is gone must show all the same.
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)

@@ -54,6 +54,7 @@ async def join(hub: Hub, asked: JoinRequest, host: str | None) -> JoinReply:
             raise JoinRefused(f"cannot join {hub.mesh.region}: {UNKNOWN}")
     async with hub.store.write() as tx:
         row = await _joined(tx, hub, asked, node)
+    await hub.reconciler.caught_up()  # else its first beat finds a hub that does not know it
     return reply(hub, row, host)
 
 

@@ -41,6 +41,7 @@ async def returned(hub: Hub, signed: signing.Signed, host: str | None) -> JoinRe
             row = await _made(tx, asked, node, assignment)
         if not await is_known(tx, node, issued):
             await put_paused(tx, PausedRow(node, issued, asked.envelope))
+    await hub.reconciler.caught_up()
     return reply(hub, row, host)
 
 

@@ -88,7 +88,7 @@ def compile_node(
         node_name=node.name,
         labels=dict(sorted(node.labels.items())),
     )
-    if rows and rows[-1].content == content_key(draft):
+    if rows and rows[-1].content == content_key(draft) and _can_take(rows[-1], fact):
         return None
     many = most_vanish(known, instances)
     if many is None:
@@ -137,6 +137,15 @@ def _known(rows: list[AssignmentRow], fact: Fact | None) -> list[AssignmentRow] 
     if not any(row.issued == accepted for row in rows):
         return None
     return [row for row in rows if row.issued.version >= accepted.version]
+
+
+def _can_take(newest: AssignmentRow, fact: Fact | None) -> bool:
+    """Whether the newest assignment knows what the node holds.
+
+    Not so where an older disk took the place of the node's own, or where its word was taken after a restore.
+    """
+    accepted = fact.accepted if fact else None
+    return accepted is None or newest.since is None or accepted in (newest.issued, *newest.since)
 
 
 def _since(known: list[AssignmentRow], fact: Fact | None) -> tuple[Issued, ...]:

@@ -268,6 +268,7 @@ def signed(draft: Assignment, moment: Moment) -> AssignmentRow:
         made_at_ms=moment.now_ms,
         copies=draft.instances,
         content=content_key(draft),
+        since=draft.since,
     )
 
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import msgspec
 
@@ -34,6 +35,7 @@ READ = frozenset({"apps", "nodes", "facts", "losses", "steps", "meta", "paused"}
 KEPT_ASSIGNMENTS = 5
 RETRY_S = 5.0
 LINGER_S = 0.02
+CAUGHT_UP_S = 5.0
 
 
 class Reconciler:
@@ -57,6 +59,7 @@ class Reconciler:
         self._publish = publish
         self._done = done
         self._wanted = asyncio.Event()
+        self._ran = asyncio.Event()
         self._revisions: dict[tuple[AppName, int], AppRow] = {}
         store.on_commit(self._committed)
 
@@ -94,7 +97,18 @@ class Reconciler:
         if outcome.assignments:
             self._publish([row.node for row in outcome.assignments])
         self._done(state, outcome)
+        self._ran.set()
+        self._ran = asyncio.Event()
         return outcome
+
+    async def caught_up(self, within_s: float = CAUGHT_UP_S) -> None:
+        """Returns when what was committed before has been decided upon, or after a while."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                for _ in range(2):  # one that runs now may have begun before
+                    ran = self._ran
+                    self.kick()
+                    await ran.wait()
 
     def bare_moment(self) -> Moment:
         """This run's Moment."""

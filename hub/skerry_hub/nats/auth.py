@@ -144,6 +144,7 @@ def hub_credentials(accounts: Accounts, region: Region) -> str:
         f"$JS.API.STREAM.MSG.GET.{subjects.ASSIGN_STREAM}",
         f"$JS.API.CONSUMER.INFO.{consumer}",
         f"$JS.API.CONSUMER.DURABLE.CREATE.{consumer}",
+        f"$JS.API.CONSUMER.DELETE.{consumer}",
         f"$JS.API.CONSUMER.MSG.NEXT.{consumer}",
         f"$JS.ACK.{consumer}.>",
     ]

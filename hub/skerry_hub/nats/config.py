@@ -120,7 +120,9 @@ def config_text(settings: Settings, mesh_account: str) -> str:
         "max_connections": CONNECTIONS,
         "max_control_line": 4096,
         "write_deadline": "10s",
-        "ping_interval": "2m",
+        # Most of what an idle node costs its link after beats, and what keeps the connection open in a router on the
+        # way: some forget it after four minutes.
+        "ping_interval": "3m",
         "disable_sublist_cache": False,
         "tls": {
             "cert_file": str(settings.certificate),

@@ -109,13 +109,16 @@ async def close(client: Client) -> None:
 
 
 async def ensure_streams(js: JetStreamContext, region: Region) -> bool:
-    """Makes both streams and the consumer where they are missing. Whether the stream of assignments is new.
+    """Makes both streams where they are missing, and the consumer. Whether the stream of assignments is new.
 
-    Raises BusError where JetStream is not there.
+    The consumer is made anew: to the old one a report that a hub fetched and did not live to store is out for
+    ACK_WITHIN_S, and those after it would come first. Raises BusError where JetStream is not there.
     """
     try:
         new = await _ensure(js, _assign_stream(region))
         await _ensure(js, _report_stream(region))
+        with suppress(NotFoundError):
+            await js.delete_consumer(subjects.REPORT_STREAM, subjects.REPORT_CONSUMER)
         await js.add_consumer(subjects.REPORT_STREAM, _report_consumer())
     except (TimeoutError, nats.errors.Error) as error:
         raise BusError(f"cannot set up JetStream: {error}") from error

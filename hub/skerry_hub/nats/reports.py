@@ -1,7 +1,8 @@
 """Takes reports off the stream, in order, and acknowledges each only after it was stored.
 
 Must never store anything itself, and never acknowledge what was not: `on_report` returns after its commit. A report
-that is no report is dropped, because sending it again would not mend it.
+that is no report is dropped, because sending it again would not mend it. One that cannot be stored comes again later;
+what its node said after it waits for that, because the hub takes a node's entries in their order or not at all.
 """
 
 from __future__ import annotations
@@ -30,18 +31,48 @@ FETCH_S = 30.0
 TRIES = 5
 FIRST_PAUSE_S = 0.1
 LATER_S = 60.0
+GONE_S = 3 * LATER_S
 
 OnReport = Callable[[NodeId, ReportBatch], Awaitable[None]]
+
+
+class Waiting:
+    """Reports that come again, by node and number in the stream: what follows one of them waits for it.
+
+    Each is seen again every LATER_S; one that is not has gone from the stream, which keeps only so much, and nobody has
+    to wait for it. Times: s.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[NodeId, dict[int, float]] = {}
+
+    def is_next(self, node: NodeId, number: int, now: float) -> bool:
+        """Whether nothing of this node has to come before it."""
+        left = {known: at for known, at in self._seen.get(node, {}).items() if now - at < GONE_S}
+        self._seen[node] = left
+        return all(known >= number for known in left)
+
+    def comes_again(self, node: NodeId, number: int, now: float) -> None:
+        """It could not be taken now."""
+        self._seen.setdefault(node, {})[number] = now
+
+    def done(self, node: NodeId, number: int) -> None:
+        """It was taken."""
+        left = self._seen.get(node, {})
+        left.pop(number, None)
+        if not left:
+            self._seen.pop(node, None)
 
 
 async def run(js: JetStreamContext, on_report: OnReport, rejects: Rejects) -> None:
     """Takes reports until cancelled. Raises StreamsLost where the stream or its consumer is gone."""
     source = await js.pull_subscribe_bind(consumer=subjects.REPORT_CONSUMER, stream=subjects.REPORT_STREAM)
+    waiting = Waiting()
     try:
         while True:
             heed()
             for message in await _fetch(source):
-                await _take(message, on_report, rejects)
+                await _take(message, on_report, rejects, waiting)
     finally:
         try:
             await source.unsubscribe()
@@ -67,7 +98,7 @@ async def _still_there(source: JetStreamContext.PullSubscription) -> None:
         raise StreamsLost(f"the stream of reports is gone: {error}") from error
 
 
-async def _take(message: Msg, on_report: OnReport, rejects: Rejects) -> None:
+async def _take(message: Msg, on_report: OnReport, rejects: Rejects, waiting: Waiting) -> None:
     node = subjects.node_of(message.subject)
     try:
         if NODE_ID.fullmatch(node) is None:
@@ -77,10 +108,13 @@ async def _take(message: Msg, on_report: OnReport, rejects: Rejects) -> None:
         rejects.add(node, "report", str(error))
         await message.term()
         return
-    if await _stored(node, batch, on_report, rejects):
+    number, loop = message.metadata.sequence.stream, asyncio.get_running_loop()
+    if waiting.is_next(node, number, loop.time()) and await _stored(node, batch, on_report, rejects):
         await message.ack()
+        waiting.done(node, number)
     else:
         await message.nak(delay=LATER_S)
+        waiting.comes_again(node, number, loop.time())
 
 
 async def _stored(node: NodeId, batch: ReportBatch, on_report: OnReport, rejects: Rejects) -> bool:

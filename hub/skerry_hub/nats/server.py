@@ -194,6 +194,7 @@ async def _drained(child: asyncio.subprocess.Process) -> None:
         async for _ in _lines(child.stderr):
             pass
     await child.wait()
+    await asyncio.sleep(0)  # its transport is closed by the loop's next turn, which may have been the last
 
 
 def end_left_over(pid_file: Path, config_file: Path) -> bool:

@@ -86,7 +86,8 @@ async def _take_node(tx: Transaction, identity: Identity, row: PausedRow, name: 
     await _take_copies(tx, assignment)
     await _take_claims(tx, assignment)
     sign = tx.as_owner(Owner.SIGN)
-    await sign.add(s.assignments, [rows.assignment_values(as_issued(row, assignment))])
+    # In the place of one that this store made under the same number, before it knew: its node will not take that.
+    await sign.put(s.assignments, rows.assignment_values(as_issued(row, assignment)))
     await tx.as_owner(Owner.RESUME).drop(s.paused, s.paused.c.node == row.node)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -25,10 +26,11 @@ def config(connection: Connection | None = None) -> Config:
     return settings
 
 
-def versions() -> list[str]:
+@cache
+def versions() -> tuple[str, ...]:
     """Every version there ever was, oldest first."""
     script = ScriptDirectory.from_config(config())
-    return [step.revision for step in script.walk_revisions()][::-1]
+    return tuple(step.revision for step in script.walk_revisions())[::-1]
 
 
 async def upgrade(engine: AsyncEngine, target: str = "head") -> None:
@@ -44,4 +46,5 @@ def _upgrade(connection: Connection, target: str) -> None:
         raise StoreError(
             f"cannot open the store: it is at version {at}, this hub knows up to {known[-1]} (use the newer hub)"
         )
-    command.upgrade(config(connection), target)
+    if target != "head" or at != known[-1]:
+        command.upgrade(config(connection), target)

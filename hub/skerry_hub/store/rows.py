@@ -5,14 +5,15 @@ Reading takes any view; writing takes the hand of the owner, which refuses what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from functools import cache
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import Table, select
+from sqlalchemy import BindParameter, Select, Table, bindparam, select
 
 from skerry_protocol.ids import AppName, InstanceId, NodeId
-from skerry_protocol.messages import Step, Version
+from skerry_protocol.messages import Step, StepName, Version
 
 from ..model import (
     AppRow,
@@ -45,14 +46,49 @@ def load(kind: type[T], doc: object) -> T:
     return msgspec.json.decode(doc, type=kind)
 
 
+@cache  # to make a statement costs more than to run it
+def _every(table: Table) -> Select[tuple[object]]:
+    return select(table.c.doc).order_by(*table.primary_key.columns)
+
+
 async def _all(view: View, table: Table, kind: type[T]) -> list[T]:
-    found = await view.rows(select(table.c.doc).order_by(*table.primary_key.columns))
-    return [load(kind, row[0]) for row in found]
+    return [load(kind, row[0]) for row in await view.rows(_every(table))]
+
+
+async def _some(
+    view: View, statement: Select[tuple[object, ...]], wanted: Iterable[str]
+) -> AsyncIterator[tuple[object, ...]]:
+    """The rows of a statement that has `wanted`, a few hundred at a time."""
+    ordered = sorted(wanted)
+    for start in range(0, len(ordered), AT_ONCE):
+        for row in await view.rows(statement, {"wanted": ordered[start : start + AT_ONCE]}):
+            yield row
+
+
+_WANTED: BindParameter[str] = bindparam("wanted", expanding=True)
+_MESH = select(s.meta.c.doc).where(s.meta.c.key == "mesh")
+_NODE = select(s.nodes.c.doc).where(
+    (s.nodes.c.name == bindparam("name")) | (s.nodes.c.id == bindparam("name"))
+)
+_PLACED = (
+    select(s.placements.c.doc).where(s.placements.c.ended_at_ms.is_(None)).order_by(s.placements.c.instance)
+)
+_ENDS = select(s.placements.c.instance, s.placements.c.node, s.placements.c.ended_at_ms).where(
+    s.placements.c.instance.in_(_WANTED)
+)
+_WORDS = select(s.placements.c.doc).where(
+    s.placements.c.instance.in_(_WANTED), s.placements.c.ended_at_ms.is_not(None)
+)
+_STEPS = select(s.steps.c.node, s.steps.c.doc).order_by(s.steps.c.instance, s.steps.c.step)
+_LIVE_STEPS = _STEPS.where(
+    s.steps.c.instance.in_(select(s.placements.c.instance).where(s.placements.c.ended_at_ms.is_(None)))
+)
+_STEPS_OF = select(s.steps.c.doc).where(s.steps.c.instance.in_(_WANTED))
 
 
 async def mesh(view: View) -> Mesh | None:
     """The region's own settings; None before init."""
-    row = await view.one(select(s.meta.c.doc).where(s.meta.c.key == "mesh"))
+    row = await view.one(_MESH)
     return load(Mesh, row[0]) if row else None
 
 
@@ -81,7 +117,7 @@ async def nodes(view: View) -> list[NodeRow]:
 
 async def node(view: View, name: str) -> NodeRow | None:
     """A node by its name or its id."""
-    row = await view.one(select(s.nodes.c.doc).where((s.nodes.c.name == name) | (s.nodes.c.id == name)))
+    row = await view.one(_NODE, {"name": name})
     return load(NodeRow, row[0]) if row else None
 
 
@@ -107,11 +143,16 @@ async def put_loss(hand: Writer, row: Loss) -> None:
 
 async def placements(view: View) -> list[Placement]:
     """The placements that have not ended."""
-    table = s.placements
-    found = await view.rows(
-        select(table.c.doc).where(table.c.ended_at_ms.is_(None)).order_by(table.c.instance)
-    )
-    return [load(Placement, row[0]) for row in found]
+    return [load(Placement, row[0]) for row in await view.rows(_PLACED)]
+
+
+async def ends(view: View, instances: Iterable[InstanceId]) -> dict[InstanceId, tuple[NodeId, int | None]]:
+    """Where each of these copies is or was, and when it ended; those that never were are left out."""
+    found: dict[InstanceId, tuple[NodeId, int | None]] = {}
+    async for instance, node, ended_ms in _some(view, _ENDS, instances):
+        assert ended_ms is None or isinstance(ended_ms, int)
+        found[InstanceId(str(instance))] = (NodeId(str(node)), ended_ms)
+    return found
 
 
 def placement_values(row: Placement) -> Values:
@@ -135,14 +176,11 @@ async def end_placement(hand: Writer, row: Placement, at_ms: int, reason: str) -
 
 async def words(view: View, instances: Iterable[InstanceId]) -> dict[InstanceId, Word]:
     """By whose word these copies ended; those that did not, or by nobody's, are left out."""
-    t, wanted = s.placements, sorted(instances)
     found: dict[InstanceId, Word] = {}
-    for start in range(0, len(wanted), AT_ONCE):
-        some = wanted[start : start + AT_ONCE]
-        statement = select(t.c.doc).where(t.c.instance.in_(some), t.c.ended_at_ms.is_not(None))
-        for row in [load(Placement, doc) for (doc,) in await view.rows(statement)]:
-            if row.word is not None:
-                found[row.instance] = row.word
+    async for (doc,) in _some(view, _WORDS, instances):
+        row = load(Placement, doc)
+        if row.word is not None:
+            found[row.instance] = row.word
     return found
 
 
@@ -232,10 +270,26 @@ async def forget_steps(hand: Writer) -> None:
 
 async def steps(view: View, app: AppName | None = None, live: bool = False) -> list[StepRow]:
     """The newest word on each step; of all instances or those of one app, with `live` without those that ended."""
-    t, p = s.steps, s.placements
-    statement = select(t.c.node, t.c.doc).order_by(t.c.instance, t.c.step)
+    statement = _LIVE_STEPS if live else _STEPS
     if app is not None:
-        statement = statement.where(t.c.app == app)
-    if live:
-        statement = statement.where(t.c.instance.in_(select(p.c.instance).where(p.c.ended_at_ms.is_(None))))
+        statement = statement.where(s.steps.c.app == app)
     return [StepRow(NodeId(str(node)), load(Step, doc)) for node, doc in await view.rows(statement)]
+
+
+async def steps_of(view: View, instances: Iterable[InstanceId]) -> dict[tuple[InstanceId, StepName], Step]:
+    """The newest word on each step of these instances."""
+    found = {}
+    async for (doc,) in _some(view, _STEPS_OF, instances):
+        step = load(Step, doc)
+        found[step.instance, step.step] = step
+    return found
+
+
+def step_values(node: NodeId, step: Step) -> Values:
+    return {
+        "instance": step.instance,
+        "step": step.step.value,
+        "node": node,
+        "app": step.app,
+        "doc": dump(step),
+    }

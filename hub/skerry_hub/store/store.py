@@ -7,11 +7,12 @@ then `close`. A transaction is committed when its block ends well, and leaves no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
-from sqlalchemy import Executable, Table, bindparam, delete, insert, update
+from sqlalchemy import Delete, Executable, Insert, Table, bindparam, delete, insert, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.elements import ColumnElement
@@ -23,6 +24,7 @@ from .schema import metadata
 
 Value = str | int | bytes | None
 Values = Mapping[str, Value]
+Given = Mapping[str, Value | Sequence[Value]]
 Listener = Callable[[frozenset[str]], None]
 
 
@@ -32,13 +34,13 @@ class View:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def rows(self, statement: Executable) -> list[tuple[object, ...]]:
-        """All rows of a SELECT."""
-        return [tuple(row) for row in await self._connection.execute(statement)]
+    async def rows(self, statement: Executable, values: Given | None = None) -> list[tuple[object, ...]]:
+        """All rows of a SELECT; `values` of its bound parameters."""
+        return [tuple(row) for row in await self._connection.execute(statement, values)]
 
-    async def one(self, statement: Executable) -> tuple[object, ...] | None:
-        """The first row of a SELECT, if there is one."""
-        row = (await self._connection.execute(statement)).first()
+    async def one(self, statement: Executable, values: Given | None = None) -> tuple[object, ...] | None:
+        """The first row of a SELECT, if there is one; `values` of its bound parameters."""
+        row = (await self._connection.execute(statement, values)).first()
         return None if row is None else tuple(row)
 
 
@@ -66,18 +68,16 @@ class Writer:
     async def put(self, table: Table, row: Values) -> None:
         """The row, new or in place of the one with the same key."""
         self._mine(table)
-        await self.drop(table, *(column == row[column.name] for column in table.primary_key.columns))
-        await self._connection.execute(insert(table).values(**row))
+        for statement, given in zip(_replacing(table), (_key_of(table, row), dict(row)), strict=True):
+            await self._connection.execute(statement, given)
 
     async def put_all(self, table: Table, rows: Iterable[Values]) -> None:
         """`put` for many rows, in two statements."""
         if many := [dict(row) for row in rows]:
             self._mine(table)
-            keys = table.primary_key.columns
-            where = [column == bindparam(f"key_{column.name}") for column in keys]
-            gone = [{f"key_{column.name}": row[column.name] for column in keys} for row in many]
-            await self._connection.execute(delete(table).where(*where), gone)
-            await self._connection.execute(insert(table), many)
+            gone, come = _replacing(table)
+            await self._connection.execute(gone, [_key_of(table, row) for row in many])
+            await self._connection.execute(come, many)
 
     async def change(self, table: Table, values: Values, *where: ColumnElement[bool]) -> int:
         """Sets columns of the rows that match; returns how many did."""
@@ -95,6 +95,17 @@ class Writer:
             raise NotYours(f"{self._owner} must not trim {journal.name}")
         self._touched.add(journal.name)
         return (await self._connection.execute(delete(journal).where(*where))).rowcount
+
+
+@cache  # to make a statement costs more than to run it
+def _replacing(table: Table) -> tuple[Delete, Insert]:
+    """What takes a row away by its key, and what puts one there."""
+    where = [column == bindparam(f"key_{column.name}") for column in table.primary_key.columns]
+    return delete(table).where(*where), insert(table)
+
+
+def _key_of(table: Table, row: Values) -> dict[str, Value]:
+    return {f"key_{column.name}": row[column.name] for column in table.primary_key.columns}
 
 
 class Transaction(View):
@@ -119,6 +130,7 @@ class Store:
         self._readers = readers
         self._turn = asyncio.Lock()
         self._listeners: list[Listener] = []
+        self.trouble: str | None = None  # why the last write could not be made
 
     def on_commit(self, listener: Listener) -> None:
         """Calls `listener`, which must not wait, after each commit with the names of the tables that it wrote."""
@@ -169,6 +181,9 @@ class Store:
                     transaction = Transaction(connection)
                     yield transaction
             except DBAPIError as error:
-                raise sqlite.unwritable(self.path, error) or error from error
+                failed = sqlite.unwritable(self.path, error)
+                self.trouble = str(failed) if failed is not None else self.trouble
+                raise failed or error from error
+            self.trouble = None if transaction.touched else self.trouble
             for listener in self._listeners if transaction.touched else ():
                 listener(frozenset(transaction.touched))

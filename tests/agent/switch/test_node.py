@@ -12,6 +12,7 @@ from skerry_agent.leases.leases import Armed, Leases
 from skerry_agent.switch.actions import StartUnit
 from skerry_agent.switch.executor import Executor
 from skerry_agent.switch.overrides import NotPossible
+from skerry_agent.switch.plan import Plan
 from skerry_agent.switch.revisions import way_back
 from skerry_agent.units.leaseunits import target_name
 from skerry_agent.units.unitfiles import UnitFiles
@@ -98,13 +99,14 @@ async def test_a_full_disk_in_a_switch_is_a_condition_that_goes(tmp_path: Path, 
     assert await rig.up(WEB)
 
 
-async def test_a_node_is_diverged_until_something_overwrites_what_it_holds_and_not_longer(rig: Rig) -> None:
+async def test_what_does_not_know_what_a_node_holds_is_refused_and_what_overwrites_it_is_taken(
+    rig: Rig,
+) -> None:
     first = assignment(1, ONE)
     await rig.run(first)
     stranger = assignment(2, TWO)
     assert isinstance(rig.node.offer(b.envelope(stranger)), Refuse)
-    known = assignment(3, TWO, since=(first,))
-    refused = rig.open().offer(b.envelope(known))
+    refused = rig.open().offer(b.envelope(assignment(3, TWO, since=(stranger,))))
     assert isinstance(refused, Refuse)
     assert refused.code is Code.DIVERGED
     over = assignment(4, TWO, overwrites=b.issued(first).digest)
@@ -301,12 +303,22 @@ async def test_a_unit_file_that_is_changed_by_hand_is_said_and_harms_nothing(rig
     assert WEB in rig.node.conditions["unit-files"]
     assert path.read_text() == whole + "# mine\n"
     assert not [call for call in rig.systemd.calls if call.startswith(("stop", "restart", "start"))]
-    path.unlink()
-    await rig.switch()
-    assert WEB in rig.node.conditions["unit-files"]
     path.write_text(whole)
     await rig.switch()
     assert rig.node.conditions == {}
+
+
+async def test_a_unit_file_that_is_gone_is_put_back_and_said_and_nothing_is_touched(rig: Rig) -> None:
+    await rig.run(assignment(1, ONE))
+    path = rig.places.units / WEB
+    whole = path.read_text()
+    path.unlink()
+    rig.systemd.calls.clear()
+    done = await rig.switch()
+    assert (path.read_text(), done.plan.gone) == (whole, (WEB,))
+    assert rig.systemd.calls == ["reload"]
+    assert rig.node.conditions == {}
+    assert (await rig.switch()).plan == Plan()
 
 
 async def test_a_damaged_policy_permits_nothing_new_and_says_so(rig: Rig) -> None:

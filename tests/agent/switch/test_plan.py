@@ -19,7 +19,9 @@ from skerry_agent.switch.actions import (
     StopUnit,
     WriteUnit,
 )
-from skerry_agent.switch.plan import Observed, plan, restore
+from skerry_agent.switch.observed import Observed
+from skerry_agent.switch.plan import plan
+from skerry_agent.switch.putback import restore
 from skerry_agent.switch.target import Running, State, Target, build
 from skerry_agent.units.leaseunits import target_name
 from skerry_agent.units.policy import Policy

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from skerry_hub.beats.beats import Beats
@@ -234,6 +236,16 @@ def test_a_late_beat_says_nothing() -> None:
     assert hear(beats, 51.0, at_us=201, reply=second.number)[0].trouble is None
 
 
+def test_what_a_restarted_hub_hears_first_may_have_come_late() -> None:
+    """The node has a newer reply of the hub before: that is no other machine. What comes back after it is."""
+    beats = hub(boots=(BootRow(A, "one"),))
+    assert hear(beats, 1.0, reply=35, at_us=10)[0].number == 36
+    newer, actions = hear(beats, 2.0, reply=37, at_us=20)
+    assert (newer.trouble, kinds(actions)) == (None, [])
+    assert newer.grants == (L,)
+    assert "ReportClone" in kinds(hear(beats, 3.0, reply=36, at_us=30)[1])
+
+
 def test_an_old_boots_last_word_that_comes_late_makes_the_new_one_wait_and_no_more() -> None:
     beats = hub()
     hear(beats, 1.0, boot="one", at_us=9_000)
@@ -303,6 +315,17 @@ def test_a_silent_node_is_lost_and_comes_back() -> None:
     assert run(beats, 300, 301, "abcd") == [DeclareReturned(A, (60_000,))]
     assert run(beats, 301, 901, "abcd") == [ForgetLoss(A, 60_000)]
     assert DeclareSilent(A, 60_000) in run(beats, 901, 970, "bcd")
+
+
+def test_a_shorter_time_counts_from_when_it_was_asked_for() -> None:
+    """Before that the node beat as seldom as it was asked to."""
+    beats = region(*"abcd")
+    run(beats, 0, 40, "abcd")
+    assert run(beats, 40, 60, "bcd") == []
+    copy = replace(beats._nodes[A], lost_after_ms=frozenset({20_000, 60_000}))
+    beats.handle(Learned(60, {A: copy}, ()))
+    assert run(beats, 60, 80, "bcd") == []
+    assert run(beats, 80, 82, "bcd") == [DeclareSilent(A, 20_000)]
 
 
 def test_silence_counts_only_while_the_hub_listens() -> None:

@@ -44,6 +44,24 @@ def test_nothing_new_is_nothing() -> None:
     assert compiled(webs(1, 2), [row], accepted(row)) is None
 
 
+def test_a_node_on_an_older_disk_gets_what_knows_that_disk() -> None:
+    """A machine was cloned, the older copy of its disk is kept, and the newest assignment does not know that one."""
+    first = b.issued_row(_made(compiled(webs(1), [])))
+    second = b.issued_row(_made(compiled(webs(1, 2), [first], accepted(first))))
+    third = b.issued_row(_made(compiled(webs(2), [first, second], accepted(second))))
+    issued = [first, second, third]
+    assert compiled(webs(2), issued, accepted(second)) is None
+    again = _made(compiled(webs(2), issued, accepted(first)))
+    assert first.issued in again.since
+    assert again.version > third.issued.version
+    assert compiled(webs(2), [*issued, b.issued_row(again)], accepted(first)) is None
+
+
+def _made(found: Assignment | Withheld | None) -> Assignment:
+    assert isinstance(found, Assignment)
+    return found
+
+
 def test_a_fenced_copy_comes_only_with_its_held_claim() -> None:
     placement = b.placement("db-1-i", "db", 1, "a", revision=1)
     claim = ClaimRow(AppName("db"), 1, Claim(4), b.nid("a"), placement.instance, 60_000)

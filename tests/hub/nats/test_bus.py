@@ -18,6 +18,7 @@ from skerry_hub.nats.bus import BusError
 from skerry_hub.nats.nkeys import Kind, public_text
 from skerry_protocol import subjects
 from skerry_protocol.codec import decode, encode
+from skerry_protocol.ids import NodeId
 from skerry_protocol.messages import Ask, AskPart, AssignmentAt, Beat, Entry, Event, ReportBatch
 from skerry_protocol.signing import new_key, public_key
 from tests.natsrig import DEADLINE_S, REGION, Hub, Rig, row, started, until, within
@@ -313,6 +314,30 @@ async def test_a_report_is_acknowledged_only_after_it_was_stored(tmp_path: Path)
             assert await hub.next_report() == (node.id, batch(1))
             assert await hub.next_report() == (node.id, batch(2))
             assert bus.rejects.total == 2
+
+
+class Stuck(Hub):
+    """A hub that dies while it stores a report."""
+
+    taken: asyncio.Event
+
+    async def on_report(self, node: NodeId, batch: ReportBatch) -> None:
+        self.taken.set()
+        await asyncio.Event().wait()
+
+
+async def test_what_a_hub_that_died_had_taken_comes_first_to_the_next(tmp_path: Path) -> None:
+    """An entry that came after a later one would be taken for one that is known."""
+    stuck, hub = Stuck(), Hub()
+    stuck.taken = asyncio.Event()
+    async with started(tmp_path) as rig, rig.node() as node:
+        async with rig.hub(stuck):
+            await node.bus.report(batch(1))
+            await within(stuck.taken.wait())
+        await node.bus.report(batch(2))
+        async with rig.hub(hub):
+            assert await hub.next_report() == (node.id, batch(1))
+            assert await hub.next_report() == (node.id, batch(2))
 
 
 async def test_a_report_that_comes_twice_is_taken_once(tmp_path: Path) -> None:

@@ -59,9 +59,9 @@ async def two_assignments(
     With other apps, where they are given: what is not in `after` any more is removed.
     """
     async with serving(data, nats_url=None) as desk:
+        await asyncio.wait_for(desk.hub.bus.connected.wait(), 20)  # only then its port is known
         machine = Machine(desk)
         await machine.join(desk.client, await token_of(desk))
-        await asyncio.wait_for(desk.hub.bus.connected.wait(), 20)
         bus = await machine.connect()
         await machine.beat(bus)
 

@@ -5,6 +5,7 @@ Each test starts nats-server: seconds.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import shutil
 from collections.abc import AsyncIterator
@@ -18,15 +19,16 @@ from hypothesis import strategies as st
 
 from skerry_hub.daemon import first_admin
 from skerry_hub.identity import Identity, IdentityError, create
+from skerry_hub.loops.claims import lease_of
 from skerry_hub.model import ClaimState
 from skerry_hub.restoring import rebuild
 from skerry_hub.restoring.gaps import gaps
 from skerry_hub.restoring.paused import opened_envelope
 from skerry_hub.store import rows
 from skerry_protocol import signing
-from skerry_protocol.app import App, Artifact
+from skerry_protocol.app import App, Artifact, Overlap
 from skerry_protocol.codec import WireError, decode, encode
-from skerry_protocol.ids import AppName, InstanceId, MeshName, NodeId, NodeName, Region
+from skerry_protocol.ids import AppName, Claim, InstanceId, MeshName, NodeId, NodeName, Region
 from skerry_protocol.messages import AppRevision, Assignment, Instance, JoinReply, Returning, Version
 from tests.hub import builders as b
 
@@ -50,6 +52,7 @@ async def rebuilt(before: Before, data: Path) -> AsyncIterator[Desk]:
     identity = rebuild.keys(data, MeshName("coast"), Region("north"), root)
     token = await first_admin(identity, "admin", rebuild.settings(identity))
     async with serving(data, token, nats_url=None) as desk:
+        await asyncio.wait_for(desk.hub.bus.connected.wait(), 20)
         before.machine.desk = desk
         before.machine.number = 0
         yield desk
@@ -98,8 +101,12 @@ async def test_the_nodes_tell_what_is_wanted_where_it_is_and_by_which_claim(tmp_
         async with desk.hub.store.read() as view:
             (claim,) = await rows.claims(view)
         assert (claim.app, claim.claim, claim.state) == ("ledger", 1, ClaimState.HELD)
-        why = (await desk.client.get("/api/apps/later/why")).json()
-        assert "a node that is away may hold a claim" in why["headline"]
+
+        async def waits() -> bool:
+            why = (await desk.client.get("/api/apps/later/why")).json()
+            return "a node that is away may hold a claim" in why["headline"]
+
+        await until(waits)
         await bus.close()
 
 
@@ -127,6 +134,41 @@ async def test_who_is_no_member_is_not_let_in(tmp_path: Path) -> None:
         assert answer.status_code == 200
         assert (await desk.post("/api/nodes/box/forget", {"confirm": True})).status_code == 200
         await refused(machine, before.envelope, 410, "was forgotten")
+
+
+@pytest.mark.parametrize("order", [("one", "two"), ("two", "one")])
+async def test_between_two_words_the_highest_claim_wins(tmp_path: Path, order: tuple[str, str]) -> None:
+    """Each of two nodes was once given the same copy; the lower claim ended before the higher one was given."""
+    root = tmp_path / "root.key"
+    lost = create(tmp_path / "lost", MeshName("coast"), Region("north"), root)
+    data = tmp_path / "hub"
+    identity = rebuild.keys(data, MeshName("coast"), Region("north"), root)
+    token = await first_admin(identity, "admin", rebuild.settings(identity))
+    app = b.ha("ledger", Overlap.FORBID)
+    async with serving(data, token) as desk:
+        for name, claim in (("one", 3), ("two", 7)):
+            machine = Machine(desk, name)
+            held = Assignment(
+                MeshName("coast"),
+                Region("north"),
+                machine.id,
+                Version(1, 1, claim),
+                (Instance(InstanceId(f"ledger-1-{name}"), app.name, 1, 1, Claim(claim), lease_of(app)),),
+                (AppRevision(1, app),),
+                node_name=NodeName(name),
+            )
+            signed = signing.sign(lost.hub_key, signing.ASSIGNMENT, encode(held))
+            envelope = encode(signing.Envelope(signed, lost.delegation))
+            answer = await desk.client.post("/return", content=encode(returning(machine, envelope)))
+            assert answer.status_code == 200, answer.text
+        for name in order:
+            done = await desk.post("/api/resume", {"nodes": [name], "take": "nodes"})
+            assert done.status_code == 200, done.text
+        async with desk.hub.store.read() as view:
+            (claim_row,) = await rows.claims(view)
+            (placed,) = await rows.placements(view)
+            assert (claim_row.claim, claim_row.instance) == (7, "ledger-1-two")
+            assert placed.instance == "ledger-1-two"
 
 
 async def test_another_machine_keeps_its_name(tmp_path: Path) -> None:

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from skerry_hub.clock import monotonic_ms
 from skerry_hub.model import ClaimState
-from skerry_hub.restoring.paused import paused_rows
+from skerry_hub.restoring.backup import restore
+from skerry_hub.restoring.paused import mark_ahead, paused_rows
 from skerry_hub.store import rows
+from skerry_protocol.messages import Beat
 
+from ..hubs import serving
 from .scene import WEB, newest, paused, put_back, says, two_assignments, until
 
 
@@ -110,3 +114,26 @@ async def test_a_claim_that_its_node_let_go_since_the_backup_is_not_taken_up_aga
         why = (await desk.client.get("/api/apps/ledger/why")).json()
         assert "put back" in why["headline"], why["headline"]
         await bus.close()
+
+
+async def test_a_number_that_was_given_twice_is_the_nodes(tmp_path: Path) -> None:
+    """The restored hub made another assignment under the number of the one that its node holds, before it knew."""
+    before = await two_assignments(tmp_path / "hub", tmp_path / "copy.db")
+    machine, second = before.machine, before.second
+    await restore(before.copy, tmp_path / "hub" / "hub.db")
+    async with serving(tmp_path / "hub", before.token, nats_url="none") as desk:
+        machine.desk = desk
+        spoken = Beat(boot="boot-1", accepted=before.first, applied=before.first)
+        desk.hub.hearing.on_beat(machine.id, spoken, monotonic_ms())
+        await desk.post("/api/apply", {"apps": [{**WEB, "name": "late"}]})
+        await desk.hub.reconciler.once()
+        again, _ = await newest(desk, machine)
+        assert (again.version, again.digest == second.digest) == (second.version, False)
+        await mark_ahead(desk.hub.store, machine.id, second, before.envelope)
+        answer = await desk.post("/api/resume", {"nodes": ["box"], "take": "nodes"})
+        assert answer.status_code == 200, answer.text
+        await desk.hub.reconciler.once()
+        issued, assignment = await newest(desk, machine)
+        assert issued.version > second.version
+        assert second in assignment.since
+        assert {one.app for one in assignment.instances} == {"web", "db", "late"}

@@ -1,7 +1,7 @@
-"""Hears when the machine's admin changes the policy, so that what it permits now needs no restart of the agent.
+"""Hears when the machine's admin changes the policy or touches a unit file, so that it is heeded at once.
 
-By inotify(7) on the policy's folder: editors put a new file in the place of the old one, which ends a watch on the file
-itself. Must never read the policy: `Node.policy` does, at each switch.
+By inotify(7) on the folder: editors put a new file in the place of the old one, which ends a watch on the file itself.
+Must never read what changed: each switch does.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ HEAD = struct.Struct("iIII")
 READ_MAX = 64 << 10
 
 
-async def watch(path: Path, changed: Callable[[], None]) -> None:
-    """Calls `changed` at each change of the file `path`, until cancelled. Raises OSError where it can't be watched."""
-    make_folder(path.parent)
-    fd = _watching(path.parent)
+async def watch(folder: Path, concerns: Callable[[str], bool], changed: Callable[[], None]) -> None:
+    """Calls `changed` at each change of a file in `folder` whose name `concerns` somebody, until cancelled.
+
+    Raises OSError where it cannot be watched.
+    """
+    make_folder(folder)
+    fd = _watching(folder)
     ready = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_reader(fd, ready.set)
@@ -33,11 +36,11 @@ async def watch(path: Path, changed: Callable[[], None]) -> None:
             await ready.wait()
             ready.clear()
             heard = list(events(_read(fd)))
-            if any(name == path.name for _, name in heard):
+            if any(concerns(name) for _, name in heard):
                 changed()
             if any(mask & IGNORED for mask, _ in heard):
                 changed()
-                raise OSError(f"{path.parent} is gone")
+                raise OSError(f"{folder} is gone")
     finally:
         loop.remove_reader(fd)
         os.close(fd)
@@ -47,7 +50,7 @@ def _watching(folder: Path) -> int:
     libc = ctypes.CDLL(None, use_errno=True)
     fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     if fd < 0:
-        raise OSError(ctypes.get_errno(), "cannot watch the policy: no inotify")
+        raise OSError(ctypes.get_errno(), "cannot watch a folder: no inotify")
     mask = CLOSE_WRITE | MOVED_FROM | MOVED_TO | DELETE
     if libc.inotify_add_watch(fd, os.fsencode(folder), mask) < 0:
         error = OSError(ctypes.get_errno(), f"cannot watch {folder}")

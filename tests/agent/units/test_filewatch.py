@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry_agent.units.policywatch import watch
+from skerry_agent.units.filewatch import watch
 
 
 class Heard:
@@ -30,7 +30,7 @@ class Heard:
 @asynccontextmanager
 async def watching(path: Path) -> AsyncIterator[Heard]:
     heard = Heard()
-    task = asyncio.create_task(watch(path, heard.changed))
+    task = asyncio.create_task(watch(path.parent, lambda name: name == path.name, heard.changed))
     await heard.next()
     try:
         yield heard
@@ -63,7 +63,7 @@ async def test_another_file_in_the_folder_is_none_of_its_business(tmp_path: Path
 
 async def test_a_folder_that_goes_ends_the_watch_so_that_it_is_begun_again(tmp_path: Path) -> None:
     heard = Heard()
-    task = asyncio.create_task(watch(tmp_path / "gone" / "policy.toml", heard.changed))
+    task = asyncio.create_task(watch(tmp_path / "gone", lambda _: True, heard.changed))
     await heard.next()
     (tmp_path / "gone").rmdir()
     with pytest.raises(OSError, match="is gone"):
