@@ -106,6 +106,15 @@ async def test_a_field_that_no_app_has_is_refused_wherever_it_is(desk: Desk) -> 
     assert (await desk.client.get("/api/apps")).json() == []
 
 
+async def test_who_looks_after_an_apply_sees_what_was_decided(desk: Desk) -> None:
+    """Else there would be no copies yet, and nothing to wait for."""
+    for number in range(1, 6):
+        app = {**WEB, "name": f"web{number}", "replicas": number}
+        await desk.post("/api/apply", {"apps": [app]})
+        copies = (await desk.client.get(f"/api/apps/web{number}/why")).json()["copies"]
+        assert len(copies) == number
+
+
 async def test_an_app_has_its_history(desk: Desk) -> None:
     assert (await desk.post("/api/apply", {"apps": [WEB], "reason": "new"})).json()["revisions"] == {"web": 1}
     more = {**WEB, "env": {"A": "1"}}

@@ -95,7 +95,13 @@ async def apply(request: AnyRequest, data: JSONBody[ApplyAsk]) -> ApplyView:
         )  # none is collected while this transaction is open
         return await _apply(call, tx, data.apps, data.reason, data.confirm, data.leave_data)
 
-    return await call.change(ApplyView, effect)
+    return await _decided(hub, await call.change(ApplyView, effect))
+
+
+async def _decided(hub: Hub, done: ApplyView) -> ApplyView:
+    """Once the loops have seen the change: what is not placed yet must not look like what needs no place."""
+    await hub.reconciler.caught_up()
+    return done
 
 
 async def _check(request: AnyRequest, data: ApplyAsk) -> None:
@@ -209,7 +215,7 @@ async def rollback(request: AnyRequest, name: FromPath[str], data: JSONBody[Roll
         note = f"{name} is as in revision {number}, by {earlier.changer}{because}"
         return msgspec.structs.replace(done, notes=(note, *done.notes))
 
-    return await call.change(ApplyView, effect)
+    return await _decided(hub, await call.change(ApplyView, effect))
 
 
 async def _back_to(store: View, row: AppRow, number: int | None) -> Revision:

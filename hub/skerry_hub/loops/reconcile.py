@@ -60,6 +60,7 @@ class Reconciler:
         self._done = done
         self._wanted = asyncio.Event()
         self._ran = asyncio.Event()
+        self._begun = self._over = 0
         self._revisions: dict[tuple[AppName, int], AppRow] = {}
         store.on_commit(self._committed)
 
@@ -88,6 +89,7 @@ class Reconciler:
 
     async def once(self) -> Outcome:
         """One run, committed."""
+        self._begun = number = self._begun + 1
         async with self._store.write() as tx:
             state = await self.load(tx)
             outcome = await asyncio.to_thread(loops.run, state, self.bare_moment())
@@ -97,18 +99,19 @@ class Reconciler:
         if outcome.assignments:
             self._publish([row.node for row in outcome.assignments])
         self._done(state, outcome)
+        self._over = max(self._over, number)
         self._ran.set()
         self._ran = asyncio.Event()
         return outcome
 
     async def caught_up(self, within_s: float = CAUGHT_UP_S) -> None:
         """Returns when what was committed before has been decided upon, or after a while."""
+        wanted = self._begun + 1  # one that runs now may have begun before
+        self.kick()
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                for _ in range(2):  # one that runs now may have begun before
-                    ran = self._ran
-                    self.kick()
-                    await ran.wait()
+                while self._over < wanted:
+                    await self._ran.wait()
 
     def bare_moment(self) -> Moment:
         """This run's Moment."""

@@ -98,10 +98,10 @@ def following(world: World, *words: str) -> subprocess.Popen[str]:
 
 
 def test_events_follow_what_happens_over_a_restart_of_the_hub(world: World) -> None:
-    with following(world, "events", "-f", "-n", "0", "--app", "fresh") as process:
+    world.begin(talker("fresh", "a"))
+    with following(world, "events", "-f", "-n", "100", "--app", "fresh") as process:
         assert process.stdout is not None
-        world.begin(talker("fresh", "a"))
-        assert "app-applied" in process.stdout.readline()
+        assert "app-applied" in process.stdout.readline()  # what was before; from here on it follows
         world.lab.hub_stop()
         world.lab.hub_start()
         world.begin(talker("fresh", "b"))
