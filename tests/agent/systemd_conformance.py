@@ -117,6 +117,16 @@ async def starting_twice_changes_nothing(m: Machine) -> None:
     assert await m.start(UNIT) == first
 
 
+async def two_who_ask_for_the_same_both_hear_its_end(m: Machine) -> None:
+    """They get one job of systemd's between them."""
+    unit = m.service(UNIT, more="ExecStartPre=/bin/sleep 0.3")
+    assert (await m.systemd.reload(SECONDS)).ok
+    started = await asyncio.gather(*(m.systemd.start(unit, SECONDS) for _ in range(2)))
+    assert [one.result for one in started] == [JobResult.DONE] * 2
+    stopped = await asyncio.gather(*(m.systemd.stop(unit, SECONDS) for _ in range(2)))
+    assert [one.result for one in stopped] == [JobResult.DONE] * 2
+
+
 async def stopping_ends_it_and_stopping_again_is_done(m: Machine) -> None:
     await m.start(m.service(UNIT))
     assert (await m.systemd.stop(UNIT, SECONDS)).ok

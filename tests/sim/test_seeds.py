@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SEEDS, CHUNK = int(os.environ.get("SKERRY_SIM_SEEDS", "1000")), 25
+SEEDS, CHUNK = int(os.environ.get("SKERRY_SIM_SEEDS", "400")), 25
 # Which rule is taken away, how many seeds see it at most, and whether their blows are those that hunt for it.
 MISSING = [
     (["margin"], 30, False), (["claims"], 20, False), (["void"], 80, True), (["boot"], 30, False),

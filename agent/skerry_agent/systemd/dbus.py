@@ -57,7 +57,7 @@ class DbusSystemd:
 
     def __init__(self) -> None:
         self._feed = Feed()
-        self._jobs: dict[bytes, asyncio.Future[JobResult]] = {}
+        self._jobs: dict[bytes, list[asyncio.Future[JobResult]]] = {}
         self._reloaded: list[asyncio.Future[None]] = []
         self._bus = Bus(SIGNALS, self._signal, self._lost, lambda: self._feed.put(Resync("connected")))
 
@@ -171,12 +171,15 @@ class DbusSystemd:
             return _failed(unit, error)
         assert isinstance(path, bytes)
         end: asyncio.Future[JobResult] = asyncio.get_running_loop().create_future()
-        self._jobs[path] = end
+        waiting = self._jobs.setdefault(path, [])  # systemd gives two who ask for the same thing the same job
+        waiting.append(end)
         self._bus.pump()
         try:
             return await _within(deadline, end, lambda result: _ended(unit, result), unit)
         finally:
-            self._jobs.pop(path, None)
+            waiting.remove(end)
+            if not waiting:
+                self._jobs.pop(path, None)
 
     async def _settled(self, outcome: Outcome, wanted: bool) -> Outcome:
         """A job whose end nobody saw is judged by the unit; one about an unknown unit by what was wanted."""
@@ -214,9 +217,8 @@ class DbusSystemd:
 
     def _job_removed(self, body: object) -> None:
         _, path, _, result = rows_of(body)
-        waiting = self._jobs.get(path) if isinstance(path, bytes) else None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(JobResult(text_of(result)))
+        waiting = self._jobs.get(path, []) if isinstance(path, bytes) else []
+        _tell(waiting, JobResult(text_of(result)))
 
     def _reloading(self, body: object) -> None:
         if body:
@@ -234,8 +236,7 @@ class DbusSystemd:
                 self._bus.get(path, JOB_INTERFACE, "State", "s")
             except Refused:
                 self._bus.pump()  # a job that has just ended: its end came before this answer, and waits to be read
-                if not waiting.done():
-                    waiting.set_result(JobResult.LOST)
+                _tell(waiting, JobResult.LOST)
             except Lost:
                 return
 
@@ -249,8 +250,13 @@ class DbusSystemd:
 
     def _lost(self, reason: str) -> None:
         for waiting in self._jobs.values():
-            if not waiting.done():
-                waiting.set_result(JobResult.LOST)
+            _tell(waiting, JobResult.LOST)
+
+
+def _tell(waiting: Sequence[asyncio.Future[JobResult]], result: JobResult) -> None:
+    for end in waiting:
+        if not end.done():
+            end.set_result(result)
 
 
 async def _within(
