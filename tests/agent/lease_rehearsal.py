@@ -14,8 +14,9 @@ from pathlib import Path
 
 from skerry_agent.systemd import Outcome
 from skerry_agent.systemd.dbus import DbusSystemd
+from skerry_agent.units.leaseunits import target_name
 
-from .systemd_conformance import UNIT, Machine, clean
+from .systemd_conformance import LENGTH_MS, UNIT, Machine, clean
 
 LEASE_SECONDS = 2.0
 SIGNALS = {"killed": signal.SIGKILL, "hung": signal.SIGSTOP, "stopped": signal.SIGTERM}
@@ -51,7 +52,8 @@ async def rehearse(what: str) -> dict[str, int]:
         holder.send_signal(SIGNALS[what])
     try:
         async with asyncio.timeout(20):
-            gone_us = await until_gone(m)
+            gone_us = await until_down(m, UNIT)
+            await until_down(m, target_name(LENGTH_MS))  # the copy goes first, and the lease is over after it
         again = await systemd.start(UNIT, 10)
     finally:
         if holder.returncode is None:
@@ -62,9 +64,9 @@ async def rehearse(what: str) -> dict[str, int]:
     return {"deadline_us": deadline_us, "gone_us": gone_us, "refused_after": not again.ok}
 
 
-async def until_gone(m: Machine) -> int:
+async def until_down(m: Machine, unit: str) -> int:
     async for _ in m.systemd.changes():
-        shown = await m.systemd.show([UNIT])
+        shown = await m.systemd.show([unit])
         if not isinstance(shown, Outcome) and not shown[0].up:
             return m.systemd.monotonic_us()
     raise AssertionError

@@ -101,8 +101,9 @@ class Machine:
             case Reload():
                 kept = {name for name in self.loaded if name in self.active or name in self.files}
                 self.loaded = {name: self.files.get(name, "") for name in kept}
-            case StartUnit(unit=unit):
-                self._start(unit)
+            case StartUnit(unit=unit, lease=lease):
+                if lease is None or lease in self.active:  # else systemd refuses: Requisite=
+                    self._start(unit)
             case RestartUnit(unit=unit):
                 self.active.discard(unit)
                 self._start(unit)

@@ -304,6 +304,9 @@ class _Planner:
                 found.append(StartUnit(name, new.starts, lease))
             elif self._must_restart(old, one):
                 found.append(RestartUnit(name, new.starts, lease))
+        elif old is None or (old.starts, old.wanted_by) != (new.starts, new.wanted_by):
+            # Refused while there is no lease. One that opened since this was planned did not see the new link.
+            found.append(StartUnit(name, new.starts, lease))
         return [*found, Settle(name)]
 
     def _foreign(self, one: Running) -> bool:
