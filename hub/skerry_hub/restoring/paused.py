@@ -100,7 +100,7 @@ def _read(identity: Identity, node: NodeId, held: bytes) -> tuple[Issued, bytes 
             return None
         return Issued(assignment.version, signing.digest(payload)), held
     except (WireError, signing.BadSignature):
-        pass
+        pass  # no envelope of ours: it may be what stands on the stream for one that is too large
     try:
         return decode(AssignmentAt, held).issued, None
     except WireError:

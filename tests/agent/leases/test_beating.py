@@ -6,7 +6,6 @@ import asyncio
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
 from msgspec import structs
 
 from skerry_agent.hublink.bus import NodeBus
@@ -20,10 +19,11 @@ from skerry_protocol.messages import Beat, BeatReply
 from tests.natsrig import Hub, running, started, until
 
 from .. import builders as b
-from ..noderig import Copy, Rig, assignment
+from ..noderig import Rig, assignment
+from .conftest import FENCED
 
 DB = "skerry-db-0.service"
-FENCED = Copy(b.fenced("db"))
+
 LENGTH = 0 if FENCED.instance.lease is None else FENCED.instance.lease.length_ms
 TARGET = target_name(LENGTH)
 
@@ -58,15 +58,6 @@ def beating(rig: Rig, bus: NodeBus) -> Beating:
         return
 
     return Beating(rig.node, rig.systemd, bus, ignored, "1", rig.places.run, rig.places.run_units)
-
-
-@pytest.fixture
-async def rig(tmp_path: Path) -> Rig:
-    (tmp_path / "machine").mkdir()
-    made = Rig(tmp_path / "machine")
-    made.node.offer(b.envelope(assignment(1, FENCED)))
-    await made.switch()
-    return made
 
 
 async def test_an_agent_that_died_at_any_moment_is_no_clone(tmp_path: Path, rig: Rig) -> None:

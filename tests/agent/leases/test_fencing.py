@@ -5,25 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
 from skerry_agent.fence import records
 from tests.natsrig import started
 
-from .. import builders as b
 from ..noderig import Rig, assignment
-from .test_beating import DB, FENCED, LENGTH, Counting, beating
+from .conftest import FENCED
+from .test_beating import DB, LENGTH, Counting, beating
 
 FENCE = "skerry-fence.service"
-
-
-@pytest.fixture
-async def rig(tmp_path: Path) -> Rig:
-    (tmp_path / "machine").mkdir()
-    made = Rig(tmp_path / "machine")
-    made.node.offer(b.envelope(assignment(1, FENCED)))
-    await made.switch()
-    return made
 
 
 def listening(rig: Rig) -> int:
