@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 
 from skerry_agent.hublink.bus import Send
 from skerry_hub.nats import auth, link, publisher
-from skerry_hub.nats.bus import BusError
+from skerry_hub.nats.bus import BusError, HubBus
 from skerry_hub.nats.nkeys import Kind, public_text
 from skerry_protocol import subjects
 from skerry_protocol.codec import decode, encode
@@ -31,6 +31,11 @@ def batch(number: int) -> ReportBatch:
 async def said(refused: list[str], subject: str) -> None:
     """The server refused `subject`. Its word comes some time after the answer to a flush."""
     await until(lambda: any(f'"{subject.lower()}"' in text for text in refused))
+
+
+async def on_the_stream(bus: HubBus) -> None:
+    """A node hears an assignment before the server has stored it, and also where the stream refuses it."""
+    await until(lambda: not bus.publisher.waiting)
 
 
 async def refusals(client: Client, refused: list[str], subjects_tried: Iterable[str]) -> set[str]:
@@ -134,9 +139,10 @@ async def test_a_reply_subject_gives_a_node_no_place_in_anothers_stream(tmp_path
         bad = rig.make_node()
         hub.rows = {bad.id: row(bad.id, 1, b"for the bad one"), other.id: row(other.id, 1, b"secret")}
         bus.publish([bad.id])
-        await until(lambda: not bus.publisher.waiting)
+        await on_the_stream(bus)
         bus.publish([other.id])
         assert await other.next_heard() == b"secret"
+        await on_the_stream(bus)
         client = await rig.hostile(bad, [])
         await client.publish(subjects.direct_get(REGION, bad.id), reply=subjects.assign(REGION, other.id))
         assert await other.next_heard() == b"for the bad one"  # names another node: it is not accepted
@@ -243,13 +249,16 @@ async def test_two_hubs_that_write_at_once_end_with_one_order(tmp_path: Path) ->
         one.rows[node.id] = row(node.id, 1, b"one")
         bus.publish([node.id])
         assert await node.next_heard() == b"one"
+        await on_the_stream(bus)
         two.rows[node.id] = row(node.id, 2, b"two")
         rival.publish([node.id])
         assert await node.next_heard() == b"two"
+        await on_the_stream(rival)
         assert two.held == [(node.id, b"one")]
         one.rows[node.id] = row(node.id, 3, b"three")
         bus.publish([node.id])  # its last sequence is wrong by now
-        assert await node.next_heard() == b"three"  # also where the stream refuses it
+        assert await node.next_heard() == b"three"
+        await on_the_stream(bus)
         assert await node.next_heard() == b"three"
         assert one.held == [(node.id, b"two")]
         assert await node.bus.newest() == b"three"
@@ -259,11 +268,12 @@ async def test_a_restored_hub_is_asked_before_it_writes_over_what_it_never_issue
     before, restored = Hub(), Hub(replace=False)
     async with started(tmp_path) as rig, rig.node() as node:
         before.rows[node.id] = row(node.id, 7, b"seven")
-        async with rig.hub(before):
+        async with rig.hub(before) as bus:
             assert await node.next_heard() == b"seven"
+            await on_the_stream(bus)
         restored.rows[node.id] = row(node.id, 3, b"three")
         async with rig.hub(restored) as bus:
-            await until(lambda: not bus.publisher.waiting)
+            await on_the_stream(bus)
             assert restored.held == [(node.id, b"seven")]
             assert await node.bus.newest() == b"seven"
 
