@@ -149,17 +149,17 @@ async def an_unknown_unit_is_said_to_be_unknown(m: Machine) -> None:
     assert (await m.systemd.reset_failed("skerry-nobody-0.service")).ok
 
 
-async def show_keeps_the_order_and_units_sorts(m: Machine) -> None:
+async def show_keeps_the_order_and_units_sorts_and_looks_closely_where_asked(m: Machine) -> None:
     names = ["skerry-b-0.service", "skerry-nobody-0.service", "skerry-a-0.service"]
     for name in (names[0], names[2]):
         await m.start(m.service(name))
     shown = await m.systemd.show(names)
     assert not isinstance(shown, Outcome)
     assert [unit.name for unit in shown] == names
-    listed = await m.systemd.units(["skerry-?-0.service"])
+    listed = await m.systemd.units(["skerry-?-0.service"], [names[0], names[1]])
     assert not isinstance(listed, Outcome)
-    assert [unit.name for unit in listed] == sorted([names[0], names[2]])
-    assert listed == tuple(sorted((shown[0].briefly, shown[2].briefly), key=lambda unit: unit.name))
+    assert listed == (shown[2].listed, shown[0].briefly)
+    assert shown[0].briefly.stop_timeout_us
 
 
 async def a_failed_oneshot_says_how(m: Machine) -> None:

@@ -81,8 +81,9 @@ def write(path: Path, data: bytes, files: Files = REAL, mode: int = 0o600) -> No
 
 def write_twice(path: Path, data: bytes, files: Files = REAL, mode: int = 0o600) -> None:
     """Put it at `path` and beside it. Raises DiskError; what counts is then still the old content."""
-    write(path.with_name(path.name + TWIN), data, files, mode)
-    write(path, data, files, mode)
+    sealed = seal(data)
+    write_atomic(path.with_name(path.name + TWIN), sealed, mode, files)
+    write_atomic(path, sealed, mode, files)
 
 
 def message(kind: type[T], found: bytes | Damaged | None, what: str) -> T | Damaged | None:

@@ -8,7 +8,7 @@ what was asked for, and what becomes of it is for `health` to judge. Every actio
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
 
@@ -19,8 +19,7 @@ from ..systemd import JobResult, Outcome, Systemd
 from ..units.stoprules import unfit
 from ..units.unitfiles import UnitFiles
 from . import actions as do
-from .observed import Observed
-from .target import Running
+from .observed import Closer, Observed
 
 JOB_SECONDS = 90.0  # beside a unit's own stop timeout: systemd's own default
 RELOAD_SECONDS = 60.0
@@ -44,18 +43,17 @@ Recorded = do.Begin | do.Settle | do.Finish
 Settled = Callable[[Recorded], None]
 
 
-async def observe(systemd: Systemd, files: UnitFiles, expected: Collection[Running]) -> Observed | Outcome:
+async def observe(systemd: Systemd, files: UnitFiles, closer: Closer) -> Observed | Outcome:
     """What of Skerry's is on disk and in systemd now; an Outcome where systemd does not answer."""
-    units = await systemd.units([PATTERN])
+    units = await systemd.units([PATTERN], closer.units | closer.fenced)
     if isinstance(units, Outcome):
         return units
     ours = [unit for unit in units if unit.name not in OWN]
-    # After a boot a fenced service is not loaded until its lease opens; a drop-in must be seen before that.
-    fenced = {one.rendered.service for one in expected if one.rendered.lease} - {unit.name for unit in ours}
-    to_come = await systemd.show(sorted(fenced)) if fenced else ()
+    not_loaded = closer.fenced - {unit.name for unit in ours}
+    to_come = await systemd.show(sorted(not_loaded)) if not_loaded else ()
     if isinstance(to_come, Outcome):
         return to_come
-    seen = files.seen(expected)
+    seen = files.seen(closer.instances)
     return Observed(
         files={name: text for name, text in seen.files.items() if name not in OWN},
         links=seen.links,
@@ -65,9 +63,7 @@ async def observe(systemd: Systemd, files: UnitFiles, expected: Collection[Runni
         loaded=frozenset(unit.name for unit in ours),
         stale=frozenset(unit.name for unit in ours if unit.stale),
         stop_ms={
-            unit.name: _ms(unit.stop_timeout_us)
-            for unit in (*ours, *to_come)
-            if unit.name.endswith(".service")
+            unit.name: _ms(unit.stop_timeout_us) for unit in (*ours, *to_come) if unit.name in closer.fenced
         },
     )
 

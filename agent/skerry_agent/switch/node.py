@@ -41,7 +41,7 @@ from . import overrides as words
 from . import revisions
 from .actions import Begin, Settle
 from .executor import Executor, Failure, Recorded, observe
-from .observed import Observed
+from .observed import Observed, for_switch
 from .overrides import NotPossible
 from .plan import Plan, plan
 from .strangers import by_hand, strangers
@@ -98,6 +98,7 @@ class Node:
         self._files = UnitFiles(places.rendering, files, places.control)
         self._executor = Executor(systemd, self._files, self._settled)
         self._target: Target | None = None
+        self._built: Target | None = None
         self._changed: set[InstanceId] = set()
 
     def open(self, read_only: bool = False) -> None:
@@ -304,7 +305,7 @@ class Node:
         if self.assignment is None or self.accepted is None:
             return None
         facts = NodeFacts(self.assignment.node_name or self.identity.name, platform.machine())
-        return build(
+        self._built = build(
             self.assignment,
             self.accepted,
             self.overrides,
@@ -312,14 +313,16 @@ class Node:
             self.policy(),
             self.places.rendering,
             facts,
+            self._built,
         )
+        return self._built
 
     async def switch(self) -> Switched | Outcome:
         """Go as far towards the accepted assignment as can be gone now; an Outcome where systemd does not answer."""
         target = self.target()
         if target is None:
             return Switched(Plan(), None, (), frozenset())
-        observed = await observe(self.systemd, self._files, target.instances.values())
+        observed = await observe(self.systemd, self._files, for_switch(self.applied, target))
         if not isinstance(observed, Observed):
             return observed
         made = plan(self.applied, target, observed, self.artifacts())

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct, field, structs
 
+from skerry_protocol.app import App
 from skerry_protocol.ids import InstanceId
 from skerry_protocol.messages import AppRevision, Assignment, Instance, Issued, Override
 
@@ -68,10 +69,27 @@ class State(Struct, frozen=True, omit_defaults=True):
         return tuple(one.instance for name in sorted(self.names()) for one in self.of(name))
 
 
+class Ground(Struct, frozen=True):
+    """What instances are rendered with, beside what is assigned."""
+
+    policy: Policy
+    paths: Paths
+    node: NodeFacts
+
+    def of(self, app: App) -> tuple[object, ...]:
+        """The part of it that an app's rendering depends on."""
+        beside = [self.node.neighbours.get(other) for other in app.after]
+        return self.policy, self.paths, self.node.name, self.node.arch, beside
+
+
 class Target(Struct, frozen=True):
-    """What the units are to be. `refused`: what this node may or can not run, with reasons; `idle`: held back here."""
+    """What the units are to be. `refused`: what this node may or can not run, with reasons; `idle`: held back here.
+
+    `ground` is what every instance was rendered with.
+    """
 
     issued: Issued
+    ground: Ground
     instances: dict[InstanceId, Running] = field(default_factory=dict)
     refused: dict[InstanceId, tuple[str, ...]] = field(default_factory=dict)
     idle: frozenset[InstanceId] = frozenset()
@@ -85,9 +103,14 @@ def build(
     policy: Policy,
     paths: Paths,
     node: NodeFacts,
+    former: Target | None = None,
 ) -> Target:
-    """The target of an accepted assignment. `node.neighbours` is filled in from the assignment."""
+    """The target of an accepted assignment. `node.neighbours` is filled in from the assignment.
+
+    What is the same in a `former` target is taken from there: rendering is most of the work, a change is of one app.
+    """
     node = structs.replace(node, neighbours=_neighbours(assignment))
+    ground = Ground(policy, paths, node)
     held = still_hold(tuple(overrides), assignment)
     running: dict[InstanceId, Running] = {}
     refused: dict[InstanceId, tuple[str, ...]] = {}
@@ -97,12 +120,20 @@ def build(
         if entry is None:
             idle.add(instance.id)
             continue
-        made = render(instance, entry.app, policy, paths, node)
+        made = _again(former, ground, instance, entry) or render(instance, entry.app, policy, paths, node)
         if isinstance(made, NotAllowed):
             refused[instance.id] = made.reasons
         else:
             running[instance.id] = Running(instance, entry, made)
-    return Target(issued, running, refused, frozenset(idle))
+    return Target(issued, ground, running, refused, frozenset(idle))
+
+
+def _again(former: Target | None, ground: Ground, instance: Instance, entry: AppRevision) -> Rendered | None:
+    """What was rendered of the same before."""
+    old = former.instances.get(instance.id) if former else None
+    if former is None or old is None or (old.instance, old.entry) != (instance, entry):
+        return None
+    return old.rendered if former.ground.of(entry.app) == ground.of(entry.app) else None
 
 
 def _entry(instance: Instance, assignment: Assignment, revision: int, kept: Kept) -> AppRevision | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,7 +28,7 @@ from .readings import (
     rows_of,
     stop_rules,
     text_of,
-    unit_briefly,
+    unit_listed,
     unit_state,
     user,
 )
@@ -40,6 +41,7 @@ SIGNALS: Sequence[tuple[bytes | None, bytes, bytes]] = (
     (MANAGER, MANAGER_INTERFACE, b"Reloading"),
     (None, PROPERTIES, b"PropertiesChanged"),
 )
+AT_ONCE = 5
 WORDS = {
     JobResult.DONE: "",
     JobResult.FAILED: "it failed to start or to stop (see its journal)",
@@ -69,9 +71,11 @@ class DbusSystemd:
         """Disconnect; whoever still waits for a job gets LOST."""
         self._bus.close()
 
-    async def units(self, patterns: Sequence[str]) -> tuple[UnitState, ...] | Outcome:
+    async def units(
+        self, patterns: Sequence[str], closely: Collection[str] = ()
+    ) -> tuple[UnitState, ...] | Outcome:
         asked = [*wire.texts(()), *wire.texts(patterns)]
-        found = await self._list("ListUnitsByPatterns", asked, unit_briefly)
+        found = await self._list("ListUnitsByPatterns", asked, partial(unit_listed, closely))
         return found if isinstance(found, Outcome) else tuple(sorted(found, key=lambda unit: unit.name))
 
     async def show(self, names: Sequence[str]) -> tuple[UnitState, ...] | Outcome:
@@ -198,9 +202,12 @@ class DbusSystemd:
         try:
             rows = self._manager(method, args)
             found = []
-            for row in rows_of(rows):
+            for number, row in enumerate(rows_of(rows), 1):
                 found.append(read(self._bus, row))
-                await asyncio.sleep(0)  # each unit takes up to a millisecond of blocking calls
+                if number % AT_ONCE == 0:
+                    await asyncio.sleep(
+                        0
+                    )  # a unit that is looked at takes up to a millisecond of blocking calls
         except (Lost, Refused) as error:
             return _failed("", error)
         return found

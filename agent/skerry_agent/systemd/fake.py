@@ -7,7 +7,7 @@ any other runs until it is stopped or `crash`ed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -66,12 +66,15 @@ class FakeSystemd:
 
     # The port
 
-    async def units(self, patterns: Sequence[str]) -> tuple[UnitState, ...] | Outcome:
+    async def units(
+        self, patterns: Sequence[str], closely: Collection[str] = ()
+    ) -> tuple[UnitState, ...] | Outcome:
         if self.unreachable:
             return _lost("")
         names = sorted(self._machine.states)
         fitting = [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
-        return tuple(self._machine.state(name).briefly for name in fitting)
+        states = [self._machine.state(name) for name in fitting]
+        return tuple(one.briefly if one.name in closely else one.listed for one in states)
 
     async def show(self, names: Sequence[str]) -> tuple[UnitState, ...] | Outcome:
         return _lost("") if self.unreachable else tuple(self._machine.state(name) for name in names)

@@ -6,7 +6,7 @@ that systemd can say. Times are CLOCK_BOOTTIME or CLOCK_MONOTONIC microseconds w
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -58,8 +58,13 @@ class UnitState(Struct, frozen=True):
         return self.active not in {"inactive", "failed"}
 
     @property
+    def listed(self) -> UnitState:
+        """What `Systemd.units` says of every unit."""
+        return UnitState(self.name, self.load, self.active, self.sub)
+
+    @property
     def briefly(self) -> UnitState:
-        """What `Systemd.units` says of it."""
+        """What `Systemd.units` says of a unit that it is asked to look at closely."""
         return UnitState(
             self.name,
             self.load,
@@ -143,10 +148,13 @@ OURS = ("skerry-*", "skerry.target")
 class Systemd(Protocol):
     """One machine's service manager. Units are full names (`skerry-web-0.service`)."""
 
-    async def units(self, patterns: Sequence[str]) -> tuple[UnitState, ...] | Outcome:
+    async def units(
+        self, patterns: Sequence[str], closely: Collection[str] = ()
+    ) -> tuple[UnitState, ...] | Outcome:
         """Every unit in memory whose name fits one of the shell patterns, by name. An Outcome says why not.
 
-        Of each only `UnitState.briefly`, so that many units take little time. `show` has the rest.
+        Of each only `UnitState.listed`, and `briefly` of those named in `closely`, so that many units take little time:
+        each of these costs questions of its own. `show` has the rest.
         """
 
     async def show(self, names: Sequence[str]) -> tuple[UnitState, ...] | Outcome:

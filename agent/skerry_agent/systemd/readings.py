@@ -6,7 +6,7 @@ Refused; what comes in another type than expected counts as nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from msgspec import structs
@@ -30,10 +30,10 @@ def unit_state(bus: Bus, row: Sequence[object]) -> UnitState:
     return UnitState(unit.name, unit.load, unit.active, unit.sub, **values)  # type: ignore[arg-type]
 
 
-def unit_briefly(bus: Bus, row: Sequence[object]) -> UnitState:
-    """As UnitState.briefly: two questions to systemd."""
+def unit_listed(closely: Collection[str], bus: Bus, row: Sequence[object]) -> UnitState:
+    """As UnitState.listed; of those in `closely` as UnitState.briefly, which are two questions to systemd."""
     unit, path = _listed(row)
-    if unit.load is not LoadState.LOADED:
+    if unit.name not in closely or unit.load is not LoadState.LOADED:
         return unit
     stops = _stop_timeout_us(bus, path) if _is_service(unit) else 0
     return structs.replace(unit, stale=_stale(bus, path), stop_timeout_us=stops)

@@ -15,7 +15,7 @@ from skerry_protocol.ids import InstanceId
 from ..disk.disk import Damaged, StateDir
 from ..switch.actions import Action
 from ..switch.executor import Executor, Failure, observe
-from ..switch.observed import Observed
+from ..switch.observed import Observed, for_restore
 from ..switch.putback import restore as what_is_missing
 from ..switch.target import State
 from ..systemd import Outcome, Systemd
@@ -42,7 +42,7 @@ async def restore(state_dir: StateDir, systemd: Systemd, paths: Paths) -> Restor
     if state is None:
         return Restored()
     files = UnitFiles(paths)
-    observed = await observe(systemd, files, state.instances.values())
+    observed = await observe(systemd, files, for_restore(state))
     if isinstance(observed, Outcome):
         return Restored(problems=(f"cannot ask systemd: {observed.reason}",))
     actions = what_is_missing(state, observed)

@@ -7,6 +7,7 @@ begin with `skerry-`, nor an admin's drop-ins.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -126,21 +127,19 @@ class UnitFiles:
             remove(path, self._files)
 
     def seen(self, expected: Iterable[Running] = ()) -> Seen:
-        """What is there. A content folder of an `expected` instance counts only if it is whole. Never raises."""
-        wanted = {(one.instance.id, one.rendered.tree_name): one for one in expected}
-        trees = set()
-        current = {}
-        for home in _folders(self._instances):
-            instance = InstanceId(home.name)
-            current[instance] = _link(home / "current")
-            for path in _folders(home):
-                one = wanted.get((instance, path.name))
-                if one is None or self._is_whole(path, one):
-                    trees.add((instance, path.name))
-        leading = {name: tree for name, tree in current.items() if tree}
-        return Seen(self._texts(), self._links(), frozenset(trees), leading)
+        """What is there, of content what is `expected`: a folder counts only if it is whole. Never raises."""
+        trees, current = set(), {}
+        for one in expected:
+            name, home = one.instance.id, self._instances / one.instance.id
+            if tree := _link(home / "current"):
+                current[name] = tree
+            if self._is_whole(home / one.rendered.tree_name, one):
+                trees.add((name, one.rendered.tree_name))
+        return Seen(self._texts(), self._links(), frozenset(trees), current)
 
     def _is_whole(self, folder: Path, one: Running) -> bool:
+        if not folder.is_dir() or folder.is_symlink():
+            return False
         artifact = one.rendered.artifact
         if _link(folder / "artifact") != ("" if artifact is None else str(self._artifacts / artifact)):
             return False
@@ -148,18 +147,18 @@ class UnitFiles:
 
     def _texts(self) -> dict[str, str]:
         return {
-            path.name: _text(path)
-            for path in _listed(self._units)
-            if path.name.startswith(PREFIX) and path.suffix in SUFFIXES and path.is_file()
+            entry.name: _text(entry.path)
+            for entry in _entries(self._units)
+            if entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIXES) and entry.is_file()
         }
 
     def _links(self) -> frozenset[tuple[str, str]]:
         return frozenset(
             (folder.name.removesuffix(".wants"), link.name)
-            for folder in _listed(self._units)
+            for folder in _entries(self._units)
             if folder.name.startswith("skerry") and folder.name.endswith(".target.wants")
-            for link in _listed(folder)
-            if link.name.startswith(PREFIX) and _link(link) == f"../{link.name}"
+            for link in _entries(folder.path)
+            if link.name.startswith(PREFIX) and _link(link.path) == f"../{link.name}"
         )
 
     def _rename(self, old: Path, new: Path) -> None:
@@ -197,17 +196,27 @@ def _folders(folder: Path) -> list[Path]:
     ]
 
 
-def _link(path: Path) -> str:
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    """For what is done for every unit at every change: a path object for each would take most of the time."""
     try:
-        return str(path.readlink())
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError:
+        return []
+
+
+def _link(path: Path | str) -> str:
+    try:
+        return os.readlink(path)  # noqa: PTH115 - see _entries
     except OSError:
         return ""
 
 
-def _text(path: Path) -> str:
+def _text(path: str) -> str:
     """What cannot be read differs from every text that was ever rendered."""
     try:
-        return path.read_text(encoding="utf-8")
+        with open(path, encoding="utf-8", newline="") as file:  # noqa: PTH123 - see _entries
+            return file.read()
     except (OSError, UnicodeDecodeError):
         return ""
 

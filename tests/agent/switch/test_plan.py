@@ -19,8 +19,8 @@ from skerry_agent.switch.actions import (
     StopUnit,
     WriteUnit,
 )
-from skerry_agent.switch.observed import Observed
-from skerry_agent.switch.plan import plan
+from skerry_agent.switch.observed import Closer, Observed, for_switch
+from skerry_agent.switch.plan import Plan, plan
 from skerry_agent.switch.putback import restore
 from skerry_agent.switch.target import Running, State, Target, build
 from skerry_agent.units.leaseunits import target_name
@@ -57,10 +57,35 @@ def target_of(assignment: Assignment, policy: Policy | None = None) -> Target:
     return build(assignment, issued(assignment), (), {}, policy or Policy(), Paths(), node)
 
 
+def planned(machine: Machine, target: Target, artifacts: frozenset[str]) -> Plan:
+    """What is looked at is enough: who looks at everything comes to the same plan."""
+    everything = machine.observe()
+    enough = only(everything, for_switch(machine.applied, target))
+    found = plan(machine.applied, target, enough, artifacts)
+    assert found == plan(machine.applied, target, everything, artifacts)
+    return found
+
+
+def only(everything: Observed, closer: Closer) -> Observed:
+    """What is seen of it by who looks closely at no more than that."""
+    names = {one.instance.id for one in closer.instances}
+    return structs.replace(
+        everything,
+        trees=frozenset(
+            (one.instance.id, one.rendered.tree_name)
+            for one in closer.instances
+            if (one.instance.id, one.rendered.tree_name) in everything.trees
+        ),
+        current={name: tree for name, tree in everything.current.items() if name in names},
+        stale=everything.stale & (closer.units | closer.fenced),
+        stop_ms={unit: ms for unit, ms in everything.stop_ms.items() if unit in closer.fenced},
+    )
+
+
 def run(
     machine: Machine, target: Target, artifacts: frozenset[str] = ALL, steps: int | None = None
 ) -> list[Action]:
-    done = list(plan(machine.applied, target, machine.observe(), artifacts).actions)[:steps]
+    done = list(planned(machine, target, artifacts).actions)[:steps]
     for action in done:
         machine.do(action, target)
     return done
@@ -95,7 +120,7 @@ def check_process(machine: Machine, one: Running) -> None:
 
 def check(machine: Machine, target: Target, artifacts: frozenset[str]) -> None:
     """What holds once a plan was carried out."""
-    again = plan(machine.applied, target, machine.observe(), artifacts)
+    again = planned(machine, target, artifacts)
     assert again.actions == ()
     assert not machine.drop_ins
     for name, one in target.instances.items():

@@ -1,3 +1,5 @@
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import structs
 
 from skerry_agent.switch.target import Kept, State, Target, begin, build, finish, settle
@@ -7,7 +9,7 @@ from skerry_protocol.codec import decode, encode
 from skerry_protocol.ids import InstanceId
 from skerry_protocol.messages import AppRevision, Assignment, Override
 
-from ..builders import Copy, an_app, assignment_of, issued
+from ..builders import Copy, an_app, assignment_of, assignments, issued
 
 WEB = InstanceId("web-0-aaaaaaaaaa")
 
@@ -15,6 +17,31 @@ WEB = InstanceId("web-0-aaaaaaaaaa")
 def built(assignment: Assignment, overrides: tuple[Override, ...] = (), kept: Kept | None = None) -> Target:
     facts = NodeFacts("n1", "x86_64")
     return build(assignment, issued(assignment), overrides, kept or {}, Policy(), Paths(), facts)
+
+
+policies = st.sampled_from([Policy(), Policy(("host-network",)), Policy(memory_bytes=1 << 20)])
+
+
+@given(assignments, assignments, policies, policies)
+def test_what_is_taken_from_a_former_target_is_what_would_be_rendered(
+    before: list[Copy], after: list[Copy], was: Policy, now: Policy
+) -> None:
+    facts = NodeFacts("n1", "x86_64")
+
+    def of(copies: list[Copy], policy: Policy, former: Target | None) -> Target:
+        made = assignment_of(copies, 1)
+        return build(made, issued(made), (), {}, policy, Paths(), facts, former)
+
+    assert of(after, now, of(before, was, None)) == of(after, now, None)
+
+
+def test_a_neighbour_that_comes_is_waited_for_also_by_who_did_not_change() -> None:
+    alone, both = [Copy("web", 0, "a", 15)], [Copy("web", 0, "a", 15), Copy("db", 0, "a", 0)]
+    facts = NodeFacts("n1", "x86_64")
+    first, second = assignment_of(alone, 1), assignment_of(both, 2)
+    former = build(first, issued(first), (), {}, Policy(), Paths(), facts)
+    target = build(second, issued(second), (), {}, Policy(), Paths(), facts, former)
+    assert "skerry-db-0.service" in target.instances[WEB].rendered.units["skerry-web-0.service"]
 
 
 def word(revision: int, instead: int) -> Override:
