@@ -192,7 +192,10 @@ class Agent:
         app, instance = running.entry.app.name, running.instance
         if isinstance(action, health.Restart):
             self.reporter.event("restarted", f"{instance.id} is restarted: {action.reason}", app, instance.id)
-            await self._systemd.restart(running.rendered.service, running.rendered.stop_ms / 1000 + 90)
+            rendered = running.rendered
+            await self._systemd.restart(
+                rendered.service, rendered.stop_ms / 1000 + 90, rendered.lease is not None
+            )
             return
         if self.node.assigned(instance.id) != instance:
             return  # something newer is on its way, and an override of this revision would hold nothing back

@@ -3,6 +3,10 @@
     python -m tests.agent.lease_rehearsal killed|hung|stopped|reexec
 
 prints JSON: the deadline, and when the fenced unit was gone, both in microseconds of CLOCK_MONOTONIC.
+
+    python -m tests.agent.lease_rehearsal between
+
+prints JSON: what a start is told that comes while a lease ends, and whether the lease was over in spite of it.
 """
 
 import asyncio
@@ -19,6 +23,7 @@ from skerry_agent.units.leaseunits import target_name
 from .systemd_conformance import LENGTH_MS, UNIT, Machine, clean
 
 LEASE_SECONDS = 2.0
+SLOW = "skerry-slow-0.service"
 SIGNALS = {"killed": signal.SIGKILL, "hung": signal.SIGSTOP, "stopped": signal.SIGTERM}
 
 
@@ -53,8 +58,10 @@ async def rehearse(what: str) -> dict[str, int]:
     try:
         async with asyncio.timeout(20):
             gone_us = await until_down(m, UNIT)
-            await until_down(m, target_name(LENGTH_MS))  # the copy goes first, and the lease is over after it
-        again = await systemd.start(UNIT, 10)
+        # The copy goes first, and the lease is over after it: a start in between must not keep the lease open.
+        again = await systemd.start(UNIT, 10, yields=True)
+        async with asyncio.timeout(10):
+            await until_down(m, target_name(LENGTH_MS))
     finally:
         if holder.returncode is None:
             holder.kill()
@@ -62,6 +69,29 @@ async def rehearse(what: str) -> dict[str, int]:
         await clean(systemd)
         systemd.close()
     return {"deadline_us": deadline_us, "gone_us": gone_us, "refused_after": not again.ok}
+
+
+async def between() -> dict[str, object]:
+    """One copy is down at once, another takes its time, and the lease ends after both: then the first is started."""
+    systemd = DbusSystemd()
+    m = machine(systemd)
+    m.fenced()
+    m.fenced(SLOW, more="TimeoutStopSec=2s\nNotifyAccess=none\nExecStop=/bin/sleep 1.5")
+    try:
+        await m.armed(600)
+        assert await m.comes_up(UNIT)
+        assert await m.comes_up(SLOW)
+        ending = asyncio.create_task(m.leases.drop(LENGTH_MS, 20))
+        async with asyncio.timeout(20):
+            await until_down(m, UNIT)
+            assert (await m.one(target_name(LENGTH_MS))).up
+            told = await systemd.start(UNIT, 10, yields=True)
+            ended = await ending
+        over = not (await m.one(target_name(LENGTH_MS))).up and not (await m.one(UNIT)).up
+    finally:
+        await clean(systemd)
+        systemd.close()
+    return {"told": told.result, "ended": ended.ok, "over": over}
 
 
 async def until_down(m: Machine, unit: str) -> int:
@@ -75,5 +105,7 @@ async def until_down(m: Machine, unit: str) -> int:
 if __name__ == "__main__":
     if sys.argv[1] == "hold":
         asyncio.run(hold())
+    elif sys.argv[1] == "between":
+        json.dump(asyncio.run(between()), sys.stdout)
     else:
         json.dump(asyncio.run(rehearse(sys.argv[1])), sys.stdout)

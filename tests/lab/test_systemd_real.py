@@ -53,6 +53,11 @@ def test_systemd_ends_the_lease_whatever_becomes_of_the_agent(node: Lab, what: s
     assert found["refused_after"]
 
 
+def test_a_start_while_a_lease_ends_does_not_keep_it_open(node: Lab) -> None:
+    found = python(node, "tests.agent.lease_rehearsal", "between")
+    assert found == {"told": "refused", "ended": True, "over": True}
+
+
 def test_a_fenced_unit_waits_after_a_reboot(node: Lab) -> None:
     setup = (
         "import asyncio\n"

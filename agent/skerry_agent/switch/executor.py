@@ -116,9 +116,11 @@ class Executor:
             case do.Reload():
                 return self._systemd.reload(RELOAD_SECONDS)
             case do.StartUnit():
-                return self._leased(action.lease, self._systemd.start(action.unit, seconds))
+                started = self._systemd.start(action.unit, seconds, yields=action.lease is not None)
+                return self._leased(action.lease, started)
             case do.RestartUnit():
-                return self._leased(action.lease, self._systemd.restart(action.unit, seconds))
+                again = self._systemd.restart(action.unit, seconds, yields=action.lease is not None)
+                return self._leased(action.lease, again)
             case do.StopUnit():
                 return self._systemd.stop(action.unit, seconds)
             case do.CheckStop():

@@ -98,16 +98,16 @@ class DbusSystemd:
         except (Lost, Refused) as error:
             return _failed(unit, error)
 
-    async def start(self, unit: str, deadline: float) -> Outcome:
-        outcome = await self._job(unit, "StartUnit", deadline)
+    async def start(self, unit: str, deadline: float, yields: bool = False) -> Outcome:
+        outcome = await self._job(unit, "StartUnit", deadline, yields)
         return await self._settled(outcome, wanted=True)
 
     async def stop(self, unit: str, deadline: float) -> Outcome:
         outcome = await self._job(unit, "StopUnit", deadline)
         return await self._settled(outcome, wanted=False)
 
-    async def restart(self, unit: str, deadline: float) -> Outcome:
-        return await self._job(unit, "RestartUnit", deadline)
+    async def restart(self, unit: str, deadline: float, yields: bool = False) -> Outcome:
+        return await self._job(unit, "RestartUnit", deadline, yields)
 
     async def reset_failed(self, unit: str) -> Outcome:
         outcome = self._plainly(unit, self._manager, "ResetFailedUnit", [wire.text(unit)])
@@ -168,9 +168,9 @@ class DbusSystemd:
             return _failed(unit, error)
         return Outcome(unit, JobResult.DONE)
 
-    async def _job(self, unit: str, method: str, deadline: float) -> Outcome:
+    async def _job(self, unit: str, method: str, deadline: float, yields: bool = False) -> Outcome:
         try:
-            path = self._manager(method, [wire.text(unit), wire.text("replace")])
+            path = self._manager(method, [wire.text(unit), wire.text("fail" if yields else "replace")])
         except (Lost, Refused) as error:
             return _failed(unit, error)
         assert isinstance(path, bytes)

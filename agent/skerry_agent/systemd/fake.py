@@ -105,13 +105,13 @@ class FakeSystemd:
         made_up = unit.rpartition(".")[0] if text.last("DynamicUser") == "yes" else ""
         return text.last("User") or made_up
 
-    async def start(self, unit: str, deadline: float) -> Outcome:
+    async def start(self, unit: str, deadline: float, yields: bool = False) -> Outcome:
         return self._job("start", unit, lambda: self._machine.start(unit), deadline)
 
     async def stop(self, unit: str, deadline: float) -> Outcome:
         return self._job("stop", unit, lambda: self._machine.stop(unit), deadline)
 
-    async def restart(self, unit: str, deadline: float) -> Outcome:
+    async def restart(self, unit: str, deadline: float, yields: bool = False) -> Outcome:
         return self._job("restart", unit, lambda: self._machine.restart(unit), deadline)
 
     async def reset_failed(self, unit: str) -> Outcome:

@@ -166,14 +166,18 @@ class Systemd(Protocol):
     async def user(self, unit: str) -> str | Outcome:
         """The name of the user that a loaded service runs as, also where systemd makes it up; empty for root."""
 
-    async def start(self, unit: str, deadline: float) -> Outcome:
-        """Start it and await the job's end, `deadline` seconds at most. Already up is DONE."""
+    async def start(self, unit: str, deadline: float, yields: bool = False) -> Outcome:
+        """Start it and await the job's end, `deadline` seconds at most. Already up is DONE.
+
+        What systemd has still to do and is in the way gives way, or with `yields` goes before: then this is REFUSED. So
+        nothing that needs a lease keeps one open that is just ending.
+        """
 
     async def stop(self, unit: str, deadline: float) -> Outcome:
         """Stop it and await the job's end. Already down, or unknown to systemd, is DONE."""
 
-    async def restart(self, unit: str, deadline: float) -> Outcome:
-        """Stop and start it, in what form is in memory, and await the job's end."""
+    async def restart(self, unit: str, deadline: float, yields: bool = False) -> Outcome:
+        """Stop and start it, in what form is in memory, and await the job's end. `yields` as in `start`."""
 
     async def reset_failed(self, unit: str) -> Outcome:
         """Forget that it failed. Not failed, or unknown, is DONE."""
