@@ -7,7 +7,8 @@ an agent at rest has no later. By malloc_trim(3); where the C library has none, 
 from __future__ import annotations
 
 import asyncio
-import ctypes
+
+from .libc import LIBC
 
 FIRST_S = 5.0  # the start is over by then
 EVERY_S = 60.0  # what changes leave behind goes soon too; it takes a fraction of a millisecond
@@ -25,5 +26,5 @@ def _again(loop: asyncio.AbstractEventLoop) -> None:
 
 def give_back() -> bool:
     """Once. Whether anything was given back."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    trim = getattr(LIBC, "malloc_trim", None)
     return trim is not None and bool(trim(0))

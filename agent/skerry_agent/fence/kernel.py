@@ -9,12 +9,12 @@ import ctypes
 import os
 import time
 
+from ..libc import LIBC
+
 TFD_NONBLOCK = os.O_NONBLOCK
 TFD_CLOEXEC = os.O_CLOEXEC
 TFD_TIMER_ABSTIME = 1
 MCL_CURRENT, MCL_FUTURE = 1, 2
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _Itimerspec(ctypes.Structure):
@@ -41,14 +41,14 @@ class Timer:
 
     def __init__(self) -> None:
         self.fd = _checked(
-            _libc.timerfd_create(time.CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC), "make a timer"
+            LIBC.timerfd_create(time.CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC), "make a timer"
         )
 
     def set(self, at_ms: int | None) -> None:
         """Only this moment (CLOCK_BOOTTIME) counts from now on; one that is over has come. None: never."""
         seconds, rest_ms = divmod(max(at_ms, 1), 1000) if at_ms is not None else (0, 0)
         spec = _Itimerspec(0, 0, seconds, rest_ms * 1_000_000)
-        _checked(_libc.timerfd_settime(self.fd, TFD_TIMER_ABSTIME, ctypes.byref(spec), None), "set the timer")
+        _checked(LIBC.timerfd_settime(self.fd, TFD_TIMER_ABSTIME, ctypes.byref(spec), None), "set the timer")
 
     def close(self) -> None:
         os.close(self.fd)
@@ -56,4 +56,4 @@ class Timer:
 
 def stay_in_memory() -> None:
     """What is loaded stays so: a disk that hangs is what makes systemd hang, too. Raises OSError."""
-    _checked(_libc.mlockall(MCL_CURRENT | MCL_FUTURE), "lock memory")
+    _checked(LIBC.mlockall(MCL_CURRENT | MCL_FUTURE), "lock memory")

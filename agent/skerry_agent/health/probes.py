@@ -16,6 +16,8 @@ from contextlib import closing
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from ..libc import LIBC
+
 CLONE_NEWNET = 0x40000000
 LINE_MAX = 4096
 STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r\n]")
@@ -118,8 +120,7 @@ def _made_inside(family: int, pid: int) -> socket.socket | OSError:
     except OSError as error:
         return error
     try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.setns(namespace, CLONE_NEWNET) != 0:
+        if LIBC.setns(namespace, CLONE_NEWNET) != 0:
             return OSError(ctypes.get_errno(), f"cannot enter the network of process {pid}")
         return socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..disk.files import make_folder
+from ..libc import LIBC
 
 CLOSE_WRITE, MOVED_FROM, MOVED_TO, DELETE, IGNORED = 0x8, 0x40, 0x80, 0x200, 0x8000
 HEAD = struct.Struct("iIII")
@@ -47,12 +48,11 @@ async def watch(folder: Path, concerns: Callable[[str], bool], changed: Callable
 
 
 def _watching(folder: Path) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
-    fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    fd = LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     if fd < 0:
         raise OSError(ctypes.get_errno(), "cannot watch a folder: no inotify")
     mask = CLOSE_WRITE | MOVED_FROM | MOVED_TO | DELETE
-    if libc.inotify_add_watch(fd, os.fsencode(folder), mask) < 0:
+    if LIBC.inotify_add_watch(fd, os.fsencode(folder), mask) < 0:
         error = OSError(ctypes.get_errno(), f"cannot watch {folder}")
         os.close(fd)
         raise error
