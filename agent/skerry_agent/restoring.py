@@ -37,8 +37,7 @@ def put_back(state: Path = STATE) -> int:
 
 
 async def _put_back(disk: StateDir, places: Places) -> int:
-    systemd = DbusSystemd()
-    systemd.open()
+    systemd = DbusSystemd()  # it connects when it is asked something, and mostly it is not
     try:
         done = await restore(disk, systemd, places.rendering)
     finally:

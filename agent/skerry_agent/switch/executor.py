@@ -8,9 +8,9 @@ what was asked for, and what becomes of it is for `health` to judge. Every actio
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from skerry_protocol.ids import InstanceId
 
@@ -20,6 +20,7 @@ from ..units.stoprules import unfit
 from ..units.unitfiles import UnitFiles
 from . import actions as do
 from .observed import Closer, Observed
+from .target import Running
 
 JOB_SECONDS = 90.0  # beside a unit's own stop timeout: systemd's own default
 RELOAD_SECONDS = 60.0
@@ -43,6 +44,13 @@ Recorded = do.Begin | do.Settle | do.Finish
 Settled = Callable[[Recorded], None]
 
 
+def on_disk(files: UnitFiles, expected: Iterable[Running]) -> Observed:
+    """What can be seen without systemd: files, links, and the content of what is `expected`."""
+    seen = files.seen(expected)
+    texts = {name: text for name, text in seen.files.items() if name not in OWN}
+    return Observed(files=texts, links=seen.links, trees=seen.trees, current=seen.current)
+
+
 async def observe(systemd: Systemd, files: UnitFiles, closer: Closer) -> Observed | Outcome:
     """What of Skerry's is on disk and in systemd now; an Outcome where systemd does not answer."""
     units = await systemd.units([PATTERN], closer.units | closer.fenced)
@@ -53,12 +61,8 @@ async def observe(systemd: Systemd, files: UnitFiles, closer: Closer) -> Observe
     to_come = await systemd.show(sorted(not_loaded)) if not_loaded else ()
     if isinstance(to_come, Outcome):
         return to_come
-    seen = files.seen(closer.instances)
-    return Observed(
-        files={name: text for name, text in seen.files.items() if name not in OWN},
-        links=seen.links,
-        trees=seen.trees,
-        current=seen.current,
+    return structs.replace(
+        on_disk(files, closer.instances),
         active=frozenset(unit.name for unit in ours if unit.up),
         loaded=frozenset(unit.name for unit in ours),
         stale=frozenset(unit.name for unit in ours if unit.stale),

@@ -56,8 +56,3 @@ def for_switch(applied: State, target: Target) -> Closer:
     units = frozenset(unit for one in (*changing, *former) for unit in one.rendered.units)
     every = [*target.instances.values(), *(one for name in applied.names() for one in applied.of(name))]
     return Closer(changing, units, frozenset(one.rendered.service for one in every if one.rendered.lease))
-
-
-def for_restore(applied: State) -> Closer:
-    """Of files that are to be there, all; of systemd nothing, which has just started."""
-    return Closer(tuple(applied.instances.values()))

@@ -6,7 +6,7 @@ as `skerry-agent restore` by skerry-restore.service.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 
@@ -14,8 +14,7 @@ from skerry_protocol.ids import InstanceId
 
 from ..disk.disk import Damaged, StateDir
 from ..switch.actions import Action
-from ..switch.executor import Executor, Failure, observe
-from ..switch.observed import Observed, for_restore
+from ..switch.executor import PATTERN, Executor, Failure, on_disk
 from ..switch.putback import restore as what_is_missing
 from ..switch.target import State
 from ..systemd import Outcome, Systemd
@@ -42,15 +41,20 @@ async def restore(state_dir: StateDir, systemd: Systemd, paths: Paths) -> Restor
     if state is None:
         return Restored()
     files = UnitFiles(paths)
-    observed = await observe(systemd, files, for_restore(state))
-    if isinstance(observed, Outcome):
-        return Restored(problems=(f"cannot ask systemd: {observed.reason}",))
-    actions = what_is_missing(state, observed)
-    return await _put_back(actions, state, observed, systemd, files) if actions else Restored()
+    actions = what_is_missing(state, on_disk(files, state.instances.values()))
+    if not actions:
+        return (
+            Restored()
+        )  # systemd was not asked: it has a boot to do, and the bus would have to be started for it
+    units = await systemd.units([PATTERN])
+    if isinstance(units, Outcome):
+        return Restored(problems=(f"cannot ask systemd: {units.reason}",))
+    active = {unit.name for unit in units if unit.up}
+    return await _put_back(actions, state, active, systemd, files)
 
 
 async def _put_back(
-    actions: tuple[Action, ...], state: State, observed: Observed, systemd: Systemd, files: UnitFiles
+    actions: tuple[Action, ...], state: State, active: set[str], systemd: Systemd, files: UnitFiles
 ) -> Restored:
     failures = await Executor(systemd, files, lambda _: None).run(actions, 0)
     reloaded = await systemd.reload(RELOAD_SECONDS)
@@ -59,19 +63,19 @@ async def _put_back(
     broken = {failure.instance for failure in failures}
     touched = {instance for action in actions if (instance := getattr(action, "instance", None)) is not None}
     started: list[str] = []
-    for unit in missing_starts(state, observed, touched - broken):
+    for unit in missing_starts(state, active, touched - broken):
         outcome = await systemd.start(unit, START_SECONDS)
         (started if outcome.ok else problems).append(unit if outcome.ok else _refused(outcome))
     return Restored(len(actions) - len(failures), tuple(started), tuple(problems))
 
 
-def missing_starts(state: State, observed: Observed, touched: Iterable[InstanceId]) -> list[str]:
+def missing_starts(state: State, active: Collection[str], touched: Iterable[InstanceId]) -> list[str]:
     """What boot could not start because it was not all there. Nothing that needs a lease: its target starts that."""
     ones = [state.instances[name] for name in sorted(touched)]
     return [
         one.rendered.starts
         for one in ones
-        if one.rendered.lease is None and one.rendered.starts not in observed.active
+        if one.rendered.lease is None and one.rendered.starts not in active
     ]
 
 

@@ -77,6 +77,7 @@ async def test_everything_is_written_where_nothing_is(tmp_path: Path) -> None:
 
 async def test_a_whole_node_is_left_alone(node: Node) -> None:
     assert await node.is_up(WEB)
+    node.systemd.unreachable = True  # nor is systemd asked, which is busy with the boot
     assert await node.restore() == (0, (), ())
     assert node.systemd.calls == []
 
@@ -144,6 +145,7 @@ async def test_files_of_an_admin_are_not_touched(node: Node) -> None:
 
 
 async def test_without_systemd_it_says_so(node: Node) -> None:
+    (node.units / WEB).unlink()
     node.systemd.unreachable = True
     _, _, problems = await node.restore()
     assert "cannot ask systemd" in problems[0]
