@@ -3,11 +3,14 @@
     machine.key     the raw private key (32 bytes); made once, never sent
     identity.json   the rest, replaced as a whole
 
-Must never make a new key by itself over one that is there: the key is the identity.
+Each with a twin, because a machine that lost one of them is reached by nobody but by whoever goes there. The twin is
+written first and used where the first is gone or is none. Must never make a new key by itself over one that is there:
+the key is the identity.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -19,6 +22,7 @@ from skerry_protocol.signing import BadSignature, Delegation, Signed, new_key, o
 
 from ..disk.disk import DiskError, write_atomic
 from ..disk.files import make_folder
+from ..disk.sealed import TWIN
 
 FOLDER = "identity"
 KEY_FILE = "machine.key"
@@ -54,19 +58,21 @@ def machine_key(state: Path, *, fresh: bool = False) -> bytes:
     path = state / FOLDER / KEY_FILE
     if not fresh and (key := read_key(state)) is not None:
         return key
-    make_folder(state / FOLDER, 0o700)
     key = new_key()
-    write_atomic(path, key, 0o600)
+    _write(path, key)
     return key
 
 
 def read_key(state: Path) -> bytes | None:
     """The machine's private key, or None where there is none. Raises IdentityError, DiskError."""
     path = state / FOLDER / KEY_FILE
-    key = _read(path)
-    if key is not None and len(key) != 32:
+    found = list(_both(path))
+    key = next((one for one in found if len(one) == 32 and any(one)), None)
+    if key is None and found:
+        what = "has only zeros in it" if len(found[0]) == 32 else f"has {len(found[0])} bytes instead of 32"
         raise IdentityError(
-            f"cannot use {path}: it has {len(key)} bytes instead of 32 (restore it, or remove it and join anew)"
+            f"cannot use {path}: it {what}, and there is no good twin"
+            f" (restore it, or remove {path.parent} and join anew)"
         )
     return key
 
@@ -74,15 +80,18 @@ def read_key(state: Path) -> bytes | None:
 def load(state: Path) -> Identity | None:
     """What the machine learned when it joined; None where it did not. Raises IdentityError where it is damaged."""
     path = state / FOLDER / IDENTITY_FILE
-    data = _read(path)
-    if data is None:
-        return None
-    try:
-        found = msgspec.json.decode(data, type=Identity)
-        _fits(found, read_key(state))
-    except (msgspec.MsgspecError, WireError, BadSignature, ValueError) as error:
-        raise IdentityError(f"cannot use {path}: {error} (join again with a new token)") from error
-    return found
+    faults = []
+    for data in _both(path):
+        try:
+            found = msgspec.json.decode(data, type=Identity)
+            _fits(found, read_key(state))
+        except (msgspec.MsgspecError, WireError, BadSignature, ValueError) as error:
+            faults.append(error)
+        else:
+            return found
+    if faults:
+        raise IdentityError(f"cannot use {path}: {faults[0]} (join again with a new token)") from faults[0]
+    return None
 
 
 def _fits(found: Identity, key: bytes | None) -> None:
@@ -95,9 +104,22 @@ def _fits(found: Identity, key: bytes | None) -> None:
 
 def save(state: Path, identity: Identity) -> None:
     """Keeps it, on disk when this returns. Raises DiskError; then the old one is still there."""
-    make_folder(state / FOLDER, 0o700)
     text = msgspec.json.format(msgspec.json.encode(identity), indent=2) + b"\n"
-    write_atomic(state / FOLDER / IDENTITY_FILE, text, 0o600)
+    _write(state / FOLDER / IDENTITY_FILE, text)
+
+
+def _write(path: Path, data: bytes) -> None:
+    make_folder(path.parent, 0o700)
+    write_atomic(path.with_name(path.name + TWIN), data, 0o600)
+    write_atomic(path, data, 0o600)
+
+
+def _both(path: Path) -> Iterator[bytes]:
+    """The file and its twin, those that are there."""
+    for each in (path, path.with_name(path.name + TWIN)):
+        data = _read(each)
+        if data is not None:
+            yield data
 
 
 def _read(path: Path) -> bytes | None:

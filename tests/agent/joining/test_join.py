@@ -45,7 +45,7 @@ def test_a_machine_joins_and_keeps_who_it_is(tmp_path: Path) -> None:
     assert found.word.tls_key == stand_in.tls_key
     assert load(state) == found
     assert {path.name: path.stat().st_mode & 0o777 for path in (state / "identity").iterdir()} == {
-        "machine.key": 0o600, "identity.json": 0o600,
+        "machine.key": 0o600, "identity.json": 0o600, "machine.key.twin": 0o600, "identity.json.twin": 0o600,
     }  # fmt: skip
     assert (state / "identity").stat().st_mode & 0o777 == 0o700
 
@@ -163,7 +163,8 @@ def test_an_identity_that_was_edited_is_refused(tmp_path: Path) -> None:
         try_join(stand_in.token(), tmp_path / "state")
     state = tmp_path / "state"
     path = state / "identity" / "identity.json"
-    path.write_text(path.read_text().replace('"mesh": "home"', '"mesh": "work"'))
+    for each in (path, path.with_name("identity.json.twin")):
+        each.write_text(each.read_text().replace('"mesh": "home"', '"mesh": "work"'))
     with pytest.raises(IdentityError, match="its delegation is for home/north"):
         load(state)
 
@@ -219,11 +220,25 @@ def test_any_other_file_is_no_identity(tmp_path_factory: pytest.TempPathFactory,
 
 def test_a_key_cut_short_is_never_replaced(tmp_path: Path) -> None:
     key = machine_key(tmp_path)
-    path = tmp_path / "identity" / "machine.key"
+    path, twin = (tmp_path / "identity" / name for name in ("machine.key", "machine.key.twin"))
     path.write_bytes(key[:31])
-    with pytest.raises(IdentityError, match="31 bytes instead of 32"):
+    assert machine_key(tmp_path) == key
+    twin.write_bytes(bytes(32))
+    with pytest.raises(IdentityError, match="31 bytes instead of 32, and there is no good twin"):
         machine_key(tmp_path)
     assert path.read_bytes() == key[:31]
+
+
+@pytest.mark.parametrize("name", ["identity.json", "machine.key", "identity.json.twin", "machine.key.twin"])
+@pytest.mark.parametrize("damage", [None, b"", bytes(32), b"{"])
+def test_one_damaged_file_costs_a_machine_nothing(tmp_path: Path, name: str, damage: bytes | None) -> None:
+    state = tmp_path / "state"
+    with hub(tmp_path) as stand_in:
+        found = try_join(stand_in.token(), state)
+    path = state / "identity" / name
+    path.unlink() if damage is None else path.write_bytes(damage)
+    assert load(state) == found
+    assert node_id(public_key(machine_key(state))) == found.node
 
 
 def test_an_identity_of_another_key_is_refused(tmp_path: Path) -> None:
