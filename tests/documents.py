@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from skerry_agent.commands import cli as agent
-from skerry_hub.cli import cli as operator
+from skerry_hub.cli.verbs import cli as operator
 from skerry_hub.daemon import main as hub
 
 ROOT = Path(__file__).parent.parent

@@ -118,11 +118,12 @@ class Hub:
         self.number += 1
         return BeatReply(term=1, number=self.number)
 
-    async def on_report(self, node: NodeId, batch: ReportBatch) -> None:
+    async def on_report(self, *reports: tuple[NodeId, ReportBatch]) -> None:
         if self.failures:
             self.failures -= 1
             raise OSError("the store is busy")
-        self.reports.put_nowait((node, batch))
+        for report in reports:
+            self.reports.put_nowait(report)
 
     async def newest(self, node: NodeId) -> AssignmentRow | None:
         return self.rows.get(node)

@@ -80,10 +80,12 @@ PURE = (
     "skerry_hub.loops.loops",
     "skerry_hub.loops.room",
     "skerry_hub.loops.scheduler",
+    "skerry_hub.loops.telling",
     "skerry_hub.restoring.gaps",
     "skerry_hub.model",
     "skerry_hub.nats.auth",
     "skerry_hub.nats.nkeys",
+    "skerry_hub.units",
 )
 IMPURE = {
     "aiosqlite", "asyncio", "httpx", "litestar", "nats", "pyroute2", "pystemd", "random", "socket", "sqlalchemy",

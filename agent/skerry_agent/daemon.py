@@ -58,6 +58,8 @@ class Agent:
         self._systemd = systemd
         key = machine_key(places.state)
         self.reporter = Reporter(self.node.disk, self.node.writing, systemd.boot_id())
+        if (damage := self.node.conditions.get("damaged")) is not None:
+            self.reporter.event("assignment-damaged", damage)
         self.lives = Lives(systemd, self._health_says, self._lived, places.run_units)
         self.downloads = Downloads(identity, key, places.state, self._fetched)
         self.switching = Switching(self.node, self.lives, self.downloads, self.reporter, self._applied)
@@ -78,6 +80,7 @@ class Agent:
             self.node, systemd, self.bus, self._answered, version(), places.run, places.run_units,
             self.switching.due,
         )  # fmt: skip
+        self.node.on_disk = self.beating.beat_now  # the hub is to hear of it, and not only with the next turn
         self._local = LocalServer(self.answering.local, places.run / "agent.sock")
 
     async def run(self, stopping: asyncio.Event) -> None:

@@ -22,7 +22,7 @@ from .people import Role, add_person, new_secret
 from .restoring import backup as backups
 from .restoring import rebuild as rebuilding
 from .service import Service
-from .store import Owner, Store, StoreError, rows
+from .store import Deposed, Owner, Store, StoreError, rows
 
 DATA = Path("/var/lib/skerry-hub")
 LOG = logging.getLogger(__name__)
@@ -166,9 +166,21 @@ async def _serve(identity: Identity, settings: Settings) -> None:
     try:
         await service.start()
         LOG.info("serving region %s of mesh %s on port %d", identity.region, identity.mesh, service.port)
-        await stopping.wait()
+        await _until(stopping, service.hub.store.deposed)
+        if service.hub.store.deposed.is_set():
+            raise Deposed(service.hub.store.deposed_by)
     finally:
         await service.stop()
+
+
+async def _until(*events: asyncio.Event) -> None:
+    """Returns when one of them is set."""
+    waiting = [asyncio.create_task(one.wait()) for one in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waiting:
+            one.cancel()
 
 
 @main.command()

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from skerry_protocol.ids import NodeId, machine_mark
 
 from .artifacts.artifacts import ArtifactStore
 from .beats.hearing import Hearing
-from .beats.leader import take_lead
+from .beats.leader import keep_lead, take_lead
 from .identity import Identity
 from .intake import Intake
 from .journal import Happened, note
@@ -32,10 +32,12 @@ from .model import AssignmentRow, Mesh, NodeRow
 from .nats.bus import BusError, Handlers
 from .nats.config import Listen
 from .nats.edge import NONE, Nats, accounts_of, rotated
+from .nats.newest import NewestOf
 from .operators import forget_node
 from .restoring.paused import may_replace
 from .store import Owner, Store, StoreError, rows
 from .store import schema as s
+from .trying import keep_trying
 
 LOG = logging.getLogger(__name__)
 NATS_PORT = 4222
@@ -119,7 +121,8 @@ class Hub:
         await self.hearing.begin()
         await self.reconciler.once()
         await self.nats.start(await self._revoked())
-        for work in (self.reconciler.run(), self.hearing.run()):
+        works = [self.reconciler.run(), self.hearing.run(), keep_trying(self.store)]
+        for work in (*works, keep_lead(self.store)):
             self._tasks.append(asyncio.create_task(work))
         self.maintenance.start()
 
@@ -213,7 +216,7 @@ class Hub:
             servers=self.nats.servers,
             on_beat=self.hearing.on_beat,
             on_report=self.intake.report,
-            newest=self._newest,
+            newest=NewestOf(self._newest),
             nodes=self._nodes,
             revoked=self._revoked,
             on_connected=self.hearing.gap,
@@ -227,10 +230,9 @@ class Hub:
         self.mesh = state.mesh
         self.hearing.learn(state, outcome)
 
-    async def _newest(self, node: NodeId) -> AssignmentRow | None:
+    async def _newest(self, nodes: Collection[NodeId]) -> Mapping[NodeId, AssignmentRow]:
         async with self.store.read() as view:
-            found = await rows.assignments(view, node, newest=1)
-        return found[-1] if found else None
+            return await rows.newest_of(view, nodes)
 
     async def _nodes(self) -> Collection[NodeId]:
         async with self.store.read() as view:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import select
-
 from skerry_protocol.ids import InstanceId, NodeId, NodeName
 from skerry_protocol.messages import Beat, Entry, Event, ReportBatch, Step, StepName, StepState
 
 from .journal import Happened, note
-from .model import Fact
+from .model import Fact, StepRow
 from .store import Owner, Store, Transaction, View, Writer, rows
 from .store import schema as s
+from .store.store import Values
 
 TEXT_MAX = 2_000
 
@@ -39,39 +38,43 @@ class Intake:
         """Whether the beat says something that is not stored."""
         return self.facts.get(node) != _fact(node, beat)
 
-    async def heard(self, node: NodeId, beat: Beat) -> bool:
-        """Stores what is new in a beat; whether there was something. Raises nothing for a node that is unknown."""
-        fact = _fact(node, beat)
-        before = self.facts.get(node)
-        if fact == before:
+    async def heard(self, beats: Mapping[NodeId, Beat]) -> bool:
+        """Stores what is new in beats, in one commit; whether there was something. Unknown nodes are left out."""
+        said = [_fact(node, beat) for node, beat in beats.items() if self.is_new(node, beat)]
+        if not said:
             return False
         async with self._store.write() as tx:
-            row = await rows.node(tx, node)
-            if row is None:
-                return False
+            names = await rows.names(tx, (fact.node for fact in said))
+            known = [fact for fact in said if fact.node in names]
             hand = tx.as_owner(Owner.INTAKE)
-            await rows.put_fact(hand, fact)
-            await note(hand, *_said(row.name, before, fact))
-        self.facts[node] = fact
-        return True
+            await rows.put_facts(hand, known)
+            for fact in known:
+                await note(hand, *_said(names[fact.node], self.facts.get(fact.node), fact))
+        self.facts.update((fact.node, fact) for fact in known)
+        return bool(known)
 
-    async def report(self, node: NodeId, batch: ReportBatch) -> None:
-        """Stores the entries that are new. Returns after the commit."""
+    async def report(self, *reports: tuple[NodeId, ReportBatch]) -> None:
+        """Stores the entries that are new, of all of them in one commit. Returns after it."""
         async with self._store.write() as tx:
-            row = await rows.node(tx, node)
-            if row is None:
-                return
-            t = s.outboxes
-            found = await tx.one(select(t.c.seq).where(t.c.node == node, t.c.outbox == batch.outbox))
-            last = found[0] if found and isinstance(found[0], int) else 0
-            fresh = sorted(
-                (entry for entry in batch.entries if entry.seq > last), key=lambda entry: entry.seq
-            )
-            if not fresh:
-                return
-            hand = tx.as_owner(Owner.INTAKE)
-            await _entries(tx, hand, node, row.name, fresh)
-            await hand.put(t, {"node": node, "outbox": batch.outbox, "seq": fresh[-1].seq})
+            names = await rows.names(tx, (node for node, _ in reports))
+            seen = await rows.outboxes(tx, names)
+            fresh: list[tuple[NodeId, Entry]] = []
+            told: dict[tuple[NodeId, str], int] = {}
+            for node, batch in reports:
+                key = (node, batch.outbox)
+                last = told.get(key, seen.get(key, 0))
+                new = sorted((one for one in batch.entries if one.seq > last), key=lambda one: one.seq)
+                if node in names and new:
+                    fresh += ((node, entry) for entry in new)
+                    told[key] = new[-1].seq
+            if fresh:
+                hand = tx.as_owner(Owner.INTAKE)
+                await _entries(tx, hand, names, fresh)
+                await hand.put_all(s.outboxes, (_outbox(*key, seq) for key, seq in told.items()))
+
+
+def _outbox(node: NodeId, outbox: str, seq: int) -> Values:
+    return {"node": node, "outbox": outbox, "seq": seq}
 
 
 def _fact(node: NodeId, beat: Beat) -> Fact:
@@ -99,21 +102,23 @@ def _said(name: str, before: Fact | None, now: Fact) -> list[Happened]:
 
 
 async def _entries(
-    tx: Transaction, hand: Writer, node: NodeId, name: NodeName, entries: Sequence[Entry]
+    tx: Transaction, hand: Writer, names: Mapping[NodeId, NodeName], entries: Sequence[tuple[NodeId, Entry]]
 ) -> None:
-    """A few statements for all of them: a report may have hundreds, and this is most of what it costs."""
-    until_ms = await _until_ms(tx, node, {entry.step.instance for entry in entries if entry.step is not None})
-    known = await rows.steps_of(tx, until_ms)
-    new: dict[tuple[InstanceId, StepName], Step] = {}
+    """A few statements for all of them: there may be hundreds, and this is most of what a report costs."""
+    instances = {entry.step.instance for _, entry in entries if entry.step is not None}
+    until_ms = await _until_ms(tx, instances)
+    known = await rows.steps_of(tx, {instance for _, instance in until_ms})
+    new: dict[tuple[InstanceId, StepName], StepRow] = {}
     said: list[Happened] = []
-    for entry in entries:
+    for node, entry in entries:
         step = entry.step
-        if step is not None and step.instance in until_ms and _is_newer(step, known):
-            known[step.instance, step.step] = new[step.instance, step.step] = step
-            said += _failed(step, name, until_ms[step.instance])
+        if step is not None and (node, step.instance) in until_ms and _is_newer(step, known):
+            known[step.instance, step.step] = step
+            new[step.instance, step.step] = StepRow(node, step)
+            said += _failed(step, names[node], until_ms[node, step.instance])
         if entry.event is not None:
-            said.append(_event(entry.event, name))
-    await hand.put_all(s.steps, (rows.step_values(node, step) for step in new.values()))
+            said.append(_event(entry.event, names[node]))
+    await hand.put_all(s.steps, (rows.step_values(row.node, row.step) for row in new.values()))
     await note(hand, *said)
 
 
@@ -136,13 +141,12 @@ def _failed(step: Step, name: NodeName, until_ms: float) -> list[Happened]:
     return [Happened("step-failed", text, step.app, name, step.instance, name, at_ms=step.since_ms)]
 
 
-async def _until_ms(view: View, node: NodeId, instances: Iterable[InstanceId]) -> dict[InstanceId, float]:
-    """Until when each copy was to be on the node; those that never were are left out."""
+async def _until_ms(view: View, instances: Iterable[InstanceId]) -> dict[tuple[NodeId, InstanceId], float]:
+    """Until when each copy was to be on its node; those that never were anywhere are left out."""
     ends = await rows.ends(view, instances)
     return {
-        instance: math.inf if ended_ms is None else ended_ms
-        for instance, (where, ended_ms) in ends.items()
-        if where == node
+        (node, instance): math.inf if ended_ms is None else ended_ms
+        for instance, (node, ended_ms) in ends.items()
     }
 
 

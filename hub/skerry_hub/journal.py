@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from .clock import now_ms
 from .store import View, Writer
@@ -15,6 +15,9 @@ from .store import schema as s
 from .store.store import Value
 
 EVENTS_MAX = 1_000
+_HIGHEST = select(func.max(s.revisions.c.number)).where(
+    s.revisions.c.kind == bindparam("kind"), s.revisions.c.name == bindparam("name")
+)
 
 
 class Revision(Struct, frozen=True):
@@ -77,8 +80,7 @@ def _values(event: Happened) -> dict[str, Value]:
 
 async def next_number(view: View, kind: str, name: str) -> int:
     """The number that the next revision of this thing gets; numbers go on after it was removed and made again."""
-    t = s.revisions
-    row = await view.one(select(func.max(t.c.number)).where(t.c.kind == kind, t.c.name == name))
+    row = await view.one(_HIGHEST, {"kind": kind, "name": name})
     highest = row[0] if row else None
     return highest + 1 if isinstance(highest, int) else 1
 

@@ -144,8 +144,9 @@ class ClaimRow(Struct, frozen=True):
 class AssignmentRow(Struct, frozen=True):
     """One issued assignment: its exact bytes are committed with its number. Written by: sign.
 
-    `copies` are its instances; `content` is `compile.content_key` of it: the same key is the same work. `since` is what
-    it knows that the node may hold (None: nobody can say any more).
+    `copies` are its instances; `content` is `compile.content_key` of it: the same key is the same work. `since` bounds
+    what it knows that the node may hold: the oldest of those, and one that is of no row here where there was one; all
+    that this hub issued after the oldest are known too (None: it was taken by the node's word, nobody can say).
     """
 
     node: NodeId

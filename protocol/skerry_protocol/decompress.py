@@ -1,13 +1,12 @@
 """Compressed bytes to plain ones, piece by piece, up to a limit. No I/O of its own.
 
 Owns which compressions an artifact may have (none, gzip, xz), told by the first bytes and not by a name. Must never
-hold more than a piece, whatever the data unpacks to.
+hold more than a piece, whatever the data unpacks to. The libraries are loaded with the first data that needs one: most
+nodes never see any.
 """
 
 from __future__ import annotations
 
-import lzma
-import zlib
 from collections.abc import Callable, Generator, Iterator
 
 from .archive import BadArtifact
@@ -66,6 +65,8 @@ def _several(data: bytes, read: Read, stream: _Stream) -> Iterator[bytes]:
 
 
 def _gzip(data: bytes, read: Read) -> Generator[bytes, None, bytes]:
+    import zlib  # noqa: PLC0415 - see above
+
     unpacker = zlib.decompressobj(wbits=31)
     while True:
         if not data:
@@ -82,6 +83,8 @@ def _gzip(data: bytes, read: Read) -> Generator[bytes, None, bytes]:
 
 
 def _xz(data: bytes, read: Read) -> Generator[bytes, None, bytes]:
+    import lzma  # noqa: PLC0415 - see above
+
     unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
     while True:
         try:

@@ -8,6 +8,7 @@ ASSIGN_STREAM = "SKERRY_ASSIGN"
 REPORT_STREAM = "SKERRY_REPORT"
 REPORT_CONSUMER = "skerry-hub"
 HUB_INBOX = "_INBOX_hub"
+NOBODY = "nobody"  # no node's id: what the hub puts there is to see whether a stream takes it
 
 
 def assign(region: Region, node: NodeId | str) -> str:

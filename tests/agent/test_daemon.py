@@ -112,22 +112,34 @@ async def test_a_command_that_cannot_be_done_says_why_in_one_line(mesh: Mesh) ->
             assert "\n" not in str(error.value)
 
 
-async def test_a_full_disk_is_a_condition_and_the_assignment_comes_again_with_a_beat(mesh: Mesh) -> None:
+async def test_a_full_disk_is_a_condition_and_what_could_not_be_kept_is_asked_for_again(mesh: Mesh) -> None:
     first = assignment(1, ONE, node=mesh.id)
     async with mesh.agent() as agent:
         await agent.bus.connected.wait()
         mesh.rig.disk.left = 0
         mesh.publish(first)
-        await until(lambda: "disk" in agent.node.conditions)
-        agent.beating.beat_now()
         await until(lambda: bool(mesh.hub.beats and "disk" in mesh.hub.beats[-1][1].conditions))
         assert agent.node.accepted is None
         with pytest.raises(AgentError):
             await mesh.asked("rollback", app="web")
         mesh.rig.disk.left = None
-        agent.offers.newest_is(b.issued(first))
         await mesh.step(agent, StepName.STARTED, StepState.DONE)
         await until(lambda: "disk" not in agent.node.conditions)
+
+
+async def test_the_hub_hears_at_once_of_a_disk_that_fills_up_later_on(mesh: Mesh) -> None:
+    first = assignment(1, ONE, node=mesh.id)
+    second = assignment(2, TWO, since=(first,), node=mesh.id)
+    async with mesh.agent() as agent:
+        mesh.publish(first)
+        await mesh.step(agent, StepName.HEALTHY, StepState.DONE)
+        await until(lambda: agent.reporter._told.box.empty)
+        mesh.rig.disk.left = 12  # it fills up after the beat that tells of the acceptance
+        mesh.publish(second)
+        await until(lambda: "disk" in mesh.hub.beats[-1][1].conditions)
+        assert agent.node.accepted == b.issued(second)
+        mesh.rig.disk.left = None
+        await until(lambda: "disk" not in mesh.hub.beats[-1][1].conditions)
 
 
 async def test_a_refusal_is_an_event_once_however_often_it_comes(mesh: Mesh) -> None:

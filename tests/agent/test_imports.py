@@ -13,7 +13,7 @@ NOT_LOADED = (
     "skerry_agent.view.show", "skerry_agent.view.localclient", "skerry_agent.cli", "sqlite3", "sqlalchemy",
     "hypothesis", "lxml", "psutil", "nats.js.client", "nats.js.kv", "nats.js.object_store", "cryptography.x509",
     "cryptography.hazmat.primitives.serialization.ssh", "importlib.metadata", "zipfile", "email.message",
-    "http.client", "skerry_agent.hublink.exchange", "tomllib",
+    "http.client", "skerry_agent.hublink.exchange", "tomllib", "shutil", "bz2", "lzma",
 )  # fmt: skip
 # Neither a hub nor anything that must be verified: it runs beside the start of every unit.
 NOT_TO_RESTORE = (

@@ -46,6 +46,15 @@ FIGURES = (
     Figure("wire", "wire", "bytes per day at rest: best-effort work alone, and a 60 s ha app"),
     Figure("apply", "applying", "a one-line change → the new process runs, with many other units"),
     Figure("boot", "booting", "cold boot without a hub: systemd's start → last unit active"),
+    Figure("lost", "losing", "a node is lost → its copy runs on another, with few nodes and with many"),
+    Figure("revert", "reverting", "a failed check after a change → the former revision runs"),
+    Figure("return", "returning", "back after weeks: newest revision, outbox bounded and drained"),
+    Figure(
+        "hub",
+        "crowds",
+        "a hub with thousands of agents: at rest, one change to all, killed and started",
+        lab=False,
+    ),
 )
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from itertools import count
 
-from skerry_hub.loops.compile import content_key
+from skerry_hub.loops.compile import bounds, content_key
 from skerry_hub.loops.scheduler import Schedule, schedule
 from skerry_hub.model import AppRow, AssignmentRow, Mesh, NodeRow, NodeState, Placement
 from skerry_protocol.app import App, Availability, Ha, OnReturn, Overlap, Place, Resources
@@ -98,7 +98,7 @@ def issued_row(assignment: Assignment) -> AssignmentRow:
         instances=tuple(one.id for one in assignment.instances),
         copies=assignment.instances,
         content=content_key(assignment),
-        since=assignment.since,
+        since=bounds(assignment.since),
     )
 
 

@@ -22,6 +22,7 @@ from .hubs import Desk, Machine, serving, token_of
 WEB = {"name": "web", "run": ["/bin/sleep", "9"], "availability": "best-effort"}
 CHANGES = (
     ("POST", "/api/apply"),
+    ("POST", "/api/apply/file"),
     ("POST", "/api/plan"),
     ("POST", "/api/tokens"),
     ("DELETE", "/api/tokens/x"),

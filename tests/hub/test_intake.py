@@ -54,9 +54,9 @@ def batch(*entries: Entry) -> ReportBatch:
 async def test_an_entry_counts_once(store: Store) -> None:
     intake = await Intake.open(store)
     said = batch(Entry(1, event=Event("boot", "it booted", 5)), Entry(2, event=Event("boot", "again", 6)))
-    await intake.report(NODE, said)
-    await intake.report(NODE, said)
-    await intake.report(NODE, batch(*said.entries, Entry(3, event=Event("boot", "a third", 7))))
+    await intake.report((NODE, said))
+    await intake.report((NODE, said))
+    await intake.report((NODE, batch(*said.entries, Entry(3, event=Event("boot", "a third", 7)))))
     async with store.read() as view:
         assert [row.text for row in await events(view)] == ["it booted", "again", "a third"]
 
@@ -70,14 +70,14 @@ async def test_an_older_step_changes_nothing(store: Store) -> None:
         (StepState.RUNNING, 2, 1),
     ]
     for seq, (state, generation, number) in enumerate(order, 1):
-        await intake.report(NODE, batch(Entry(seq, step=step(state, generation, number))))
+        await intake.report((NODE, batch(Entry(seq, step=step(state, generation, number)))))
     async with store.read() as view:
         assert [row.step.state for row in await rows.steps(view)] == [StepState.DONE]
 
 
 async def test_a_node_speaks_for_its_own_copies_alone(store: Store) -> None:
     intake = await Intake.open(store)
-    await intake.report(OTHER, batch(Entry(1, step=step(StepState.FAILED, 9, 9))))
+    await intake.report((OTHER, batch(Entry(1, step=step(StepState.FAILED, 9, 9)))))
     async with store.read() as view:
         assert await rows.steps(view) == []
 
@@ -86,10 +86,10 @@ async def test_a_beat_without_news_writes_nothing(store: Store) -> None:
     intake = await Intake.open(store)
     commits: list[frozenset[str]] = []
     beat = Beat("boot-1", accepted=Issued(Version(1, 1, 1), b"d" * 32))
-    assert await intake.heard(NODE, beat)
+    assert await intake.heard({NODE: beat})
     store.on_commit(commits.append)
     assert not intake.is_new(NODE, beat)
-    assert not await intake.heard(NODE, beat)
+    assert not await intake.heard({NODE: beat})
     assert commits == []
     assert (await Intake.open(store)).facts == intake.facts
 
@@ -101,6 +101,6 @@ async def test_that_a_copy_was_stopped_as_it_should_is_no_failed_step(store: Sto
         await rows.end_placement(tx.as_owner(Owner.SCHEDULE), placed, 100, "scaled down")
     stopped = structs.replace(step(StepState.FAILED, 1, 1), since_ms=120, reason="it was stopped")
     crashed = structs.replace(step(StepState.FAILED, 1, 2), since_ms=80, reason="exit status 1")
-    await intake.report(NODE, batch(Entry(1, step=stopped), Entry(2, step=crashed)))
+    await intake.report((NODE, batch(Entry(1, step=stopped), Entry(2, step=crashed))))
     async with store.read() as view:
         assert [row.text for row in await events(view)] == [f"{COPY}: started failed: exit status 1"]

@@ -142,9 +142,9 @@ async def test_what_was_known_of_a_forgotten_node_goes_and_its_history_stays(sto
         for name in names:
             node = NodeId(name)
             row = await set_node(tx, NodeRow(node, name, b"k"), "mara", "made")
-            await rows.put_fact(tx.as_owner(Owner.INTAKE), Fact(node))
+            await rows.put_facts(tx.as_owner(Owner.INTAKE), [Fact(node)])
             await rows.put_loss(tx.as_owner(Owner.SILENCE), Loss(node, 1_000))
-            await rows.put_boot(tx.as_owner(Owner.BOOTS), BootRow(node, "one"))
+            await rows.put_boots(tx.as_owner(Owner.BOOTS), [BootRow(node, "one")])
             if name == "gone":
                 await forget_node(tx, row, "mara", "sold")
     await prune(store, 0)

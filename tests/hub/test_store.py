@@ -128,3 +128,31 @@ async def test_it_is_written_through_to_the_disk(store: Store) -> None:
         mode = (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar()
         synchronous = (await connection.exec_driver_sql("PRAGMA synchronous")).scalar()
     assert (mode, synchronous) == ("wal", 2)
+
+
+async def test_who_had_a_part_in_a_commit_is_not_told_of_it(store: Store) -> None:
+    told: list[str] = []
+    parts, others = (lambda _: told.append("part")), (lambda _: told.append("other"))
+    store.on_commit(parts)
+    store.on_commit(others)
+    async with store.write() as tx:
+        await note(tx.as_owner(Owner.API), Happened("x", "once"))
+        tx.knowing.add(parts)
+        tx.then.append(lambda: told.append("then"))
+    assert told == ["other", "then"]
+    async with store.write() as tx:
+        await note(tx.as_owner(Owner.API), Happened("x", "once more"))
+    assert told == ["other", "then", "part", "other"]
+
+
+async def test_what_was_to_follow_a_commit_does_not_follow_a_failure(store: Store) -> None:
+    told: list[str] = []
+
+    async def half() -> None:
+        async with store.write() as tx:
+            tx.then.append(lambda: told.append("then"))
+            raise ValueError("half")
+
+    with pytest.raises(ValueError, match="half"):
+        await half()
+    assert told == []

@@ -150,6 +150,11 @@ class Adversary:
         """SIGSTOP."""
         self.world.hub.hang(1 + 60 * size)
 
+    async def usurp(self, _machine: Machine, size: float) -> None:
+        """It hangs, and another takes its place without its lock; then it wakes."""
+        if self.world.hub.hub is not None:
+            await self.world.hub.usurp(5 + 60 * size)
+
     async def kill_hub(self, _machine: Machine, size: float) -> None:
         """And start it again."""
         await self.world.hub.kill()
@@ -220,7 +225,8 @@ BLOWS: dict[str, Callable[[Adversary, Machine, float], Awaitable[None]]] = {
     "crash-at-step": Adversary.crash_at_step, "hang-agent": Adversary.hang_agent,
     "cut-power": Adversary.cut_power, "away": Adversary.away, "sleep": Adversary.sleep,
     "set-clock": Adversary.set_clock, "clone": Adversary.clone, "forget": Adversary.forget,
-    "kill-hub": Adversary.kill_hub, "hang-hub": Adversary.hang_hub, "kill-nats": Adversary.kill_nats,
+    "usurp": Adversary.usurp, "kill-hub": Adversary.kill_hub, "hang-hub": Adversary.hang_hub,
+    "kill-nats": Adversary.kill_nats,
     "back-up": Adversary.back_up, "put-back": Adversary.put_back, "resume": Adversary.resume,
     "apply": Adversary.apply, "remove": Adversary.remove, "drain": Adversary.drain, "dead": Adversary.dead,
 }  # fmt: skip
@@ -242,6 +248,8 @@ AIMS = {
     "order": {"spoil": 8, "cut": 4, "cut-power": 5, "sleep": 2, "apply": 2},
     # A node that comes back with a claim that was given to another, and is not told so at once.
     "void": {"cut": 8, "spoil": 6, "kill-nats": 4, "clone": 6, "crash-at-step": 4, "hang-agent": 2},
+    # A hub that hangs while another takes its place, and nodes that only the one or the other heard last.
+    "term": {"usurp": 6, "cut": 8, "apply": 4, "drain": 2, "dead": 1, "cut-power": 2, "kill-nats": 1},
     # A node that is away while the hub is put back, and with it what NATS kept, and goes on deciding.
     "since": {"cut": 6, "away": 2, "apply": 8, "back-up": 4, "put-back": 3, "kill-nats": 3, "resume": 6},
 }

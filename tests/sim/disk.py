@@ -60,7 +60,12 @@ class Disk(Files):
         if self.steps_left == 1 and not self.dead:
             path.write_bytes(data[: self._random.randint(0, len(data))])  # torn
         self._step()
-        super().write(path, data, mode)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        try:
+            os.fchmod(fd, mode)
+            os.write(fd, data)
+        finally:
+            os.close(fd)
 
     def rename(self, old: Path, new: Path) -> None:
         self._step()
@@ -101,11 +106,16 @@ def _kind(path: Path) -> int:
         return 0
 
 
+def _content(path: Path) -> bytes:
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - as above
+        return file.read()
+
+
 def _putting_back(path: Path) -> Callable[[], None]:
     """What makes the name what it is now."""
     mode = _kind(path)
     target = os.readlink(path) if stat.S_ISLNK(mode) else None  # noqa: PTH115 - far quicker than by Path
-    data = path.read_bytes() if stat.S_ISREG(mode) else None
+    data = _content(path) if stat.S_ISREG(mode) else None
 
     def undo() -> None:
         if not path.parent.is_dir():

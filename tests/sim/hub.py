@@ -37,6 +37,7 @@ class HubProcess:
         self.copies = 0
         self._processes = processes
         self._process: Process | None = None
+        self._former: dict[Process, Hub] = {}  # hubs that hang, or hung, while another took the lead
 
     async def start(self) -> None:
         """Returns when it has decided once."""
@@ -51,7 +52,8 @@ class HubProcess:
             await hub.start(1)
             if not started.done():
                 started.set_result(None)
-            await asyncio.Event().wait()
+            await hub.store.deposed.wait()
+            asyncio.get_running_loop().call_soon(self._gives_up, process, context=Context())
 
         task = process.run(serve())
         await asyncio.wait({started, task}, return_when=asyncio.FIRST_COMPLETED)
@@ -60,15 +62,45 @@ class HubProcess:
 
     async def kill(self) -> None:
         """kill -9. What is not committed is gone."""
+        for former, its in tuple(self._former.items()):
+            del self._former[former]
+            await self._end(former, its)
         if self._process is None:
             return
         process, hub = self._process, self.hub
         self._process = self.hub = None
+        await self._end(process, hub)
+
+    async def _end(self, process: Process, hub: Hub | None) -> None:
         process.kill()
         if hub is not None:
             hub.maintenance.stop()
             await asyncio.sleep(0)
             await hub.store.close()
+
+    def _gives_up(self, process: Process) -> None:
+        """It found that another leads, and ends."""
+        hub = self._former.pop(process, None)
+        if hub is not None:
+            asyncio.get_running_loop().create_task(self._end(process, hub))
+
+    def _wrote(self, process: Process, tables: frozenset[str]) -> None:
+        """A hub that was replaced decided something all the same. Two that outbid each other would go on for ever."""
+        self._processes.failures.append(f"a hub whose place was taken wrote {', '.join(sorted(tables))}")
+        asyncio.get_running_loop().call_soon(self._gives_up, process, context=Context())
+
+    async def usurp(self, seconds: float) -> None:
+        """It hangs; somebody deletes its lock, so that another can be started; later it goes on as if nothing were."""
+        process, hub = self._process, self.hub
+        if process is None or hub is None or hub.store._turn.locked():
+            return  # a hub that hangs while it writes keeps others from the store
+        self.hang(seconds)
+        self._former[process] = hub
+        self._process = self.hub = None
+        hub.store.on_commit(lambda tables: self._wrote(process, tables))
+        database = self.identity.database
+        database.with_name(database.name + ".lock").unlink(missing_ok=True)
+        await self.start()
 
     # An operator's words
 

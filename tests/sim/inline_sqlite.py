@@ -9,13 +9,25 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Dialect, Engine, Executable, create_engine
+from sqlalchemy import Connection, CursorResult, Dialect, Engine, Executable, Row, create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from skerry_hub.store import migrate, sqlite, store
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Rows(list[Row[Any]]):
+    """What a statement gave, fetched at once, as an AsyncConnection does."""
+
+    def __init__(self, result: CursorResult[Any]) -> None:
+        super().__init__(result.fetchall() if result.returns_rows else ())
+        self.rowcount = result.rowcount
+
+    def first(self) -> Row[Any] | None:
+        """The first row, if there is one."""
+        return self[0] if self else None
 
 
 class InlineConnection:
@@ -26,8 +38,8 @@ class InlineConnection:
 
     async def execute(
         self, statement: Executable, parameters: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None
-    ) -> CursorResult[Any]:
-        return self.sync.execute(statement, parameters)
+    ) -> Rows:
+        return Rows(self.sync.execute(statement, parameters))
 
     async def exec_driver_sql(self, statement: str) -> CursorResult[Any]:
         return self.sync.exec_driver_sql(statement)

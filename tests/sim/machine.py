@@ -46,6 +46,7 @@ class Systemd(FakeSystemd):
         self._loop, self._name, self._rate = loop, name, rate
         self._at = loop.time()
         self._due: asyncio.TimerHandle | None = None
+        self._due_us: int | None = None  # which moment of its own clock that is
         self.off = False
         self.awaited = False  # whether somebody waits for what happens now to be over
 
@@ -59,20 +60,31 @@ class Systemd(FakeSystemd):
         self._arm()
 
     def _arm(self) -> None:
+        """Looks again when the next timer is due."""
+        timers = self._machine.timers.values()
+        due_us = min(timers) if timers else None
+        if due_us == self._due_us:
+            return
+        self._disarm()
+        if due_us is not None:
+            left = max(0.0, (due_us - self._machine.now_us) / 1e6 / self._rate)
+            self._due_us = due_us
+            self._due = self._loop.call_later(left + 1e-6, self._fall_due, context=Context())
+
+    def _disarm(self) -> None:
         if self._due is not None:
             self._due.cancel()
-            self._due = None
-        timers = self._machine.timers.values()
-        if timers:
-            left = max(0.0, (min(timers) - self._machine.now_us) / 1e6 / self._rate)
-            self._due = self._loop.call_later(left + 1e-6, self.catch_up, context=Context())
+        self._due = self._due_us = None
+
+    def _fall_due(self) -> None:
+        self._disarm()
+        self.catch_up()
 
     def power_off(self) -> None:
         """Everything that ran is gone."""
         self.catch_up()
         self.off = True
-        if self._due is not None:
-            self._due.cancel()
+        self._disarm()
         self._machine.forget()
 
     def power_on(self) -> None:
@@ -89,8 +101,7 @@ class Systemd(FakeSystemd):
         self.catch_up()
         self._machine.start("sleep.target")
         self.off = True
-        if self._due is not None:
-            self._due.cancel()
+        self._disarm()
 
     def wake(self, seconds: float) -> None:
         """Only CLOCK_BOOTTIME has counted."""

@@ -1,8 +1,8 @@
 """The server's half of the simulated NATS: who hears a subject, and JetStream's two kinds of stream.
 
 As much as Skerry leans on, held to the real one by `nats_conformance`. What was acknowledged survives `kill`, but for
-one thing that the real one forgets too: the ids of messages that are not stored any more. Who may say what is not
-checked here.
+what the real one may forget too: the ids of messages that are not stored any more, and the newest messages of a stream
+that need not be on the disk yet. Who may say what is not checked here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
-from nats.js.api import ConsumerConfig, DiscardPolicy, RetentionPolicy, StreamConfig
+from nats.js.api import ConsumerConfig, DiscardPolicy, PersistMode, RetentionPolicy, StreamConfig
 
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 EXPECTED_STREAM = "Nats-Expected-Stream"
@@ -22,6 +22,7 @@ DIRECT_GET = "$JS.API.DIRECT.GET."
 NO_RESPONDERS = {"Status": "503"}
 NOT_FOUND = {"Status": "404"}
 WINDOW_S = 120.0  # how long ids are remembered where the stream does not say
+UNWRITTEN_S = 1.0  # how long a message may be in memory alone, where the stream says that it may
 Headers = dict[str, str]
 
 
@@ -73,6 +74,7 @@ class Stream:
     seq: int = 0
     ids: dict[str, tuple[int, float]] = field(default_factory=dict)
     consumers: dict[str, Consumer] = field(default_factory=dict)
+    unwritten: list[tuple[float, str, tuple[int, bytes] | None]] = field(default_factory=list)
 
     @property
     def ordered(self) -> bool:
@@ -99,6 +101,7 @@ class Stream:
         if self.ordered:
             self.queue[self.seq] = (subject, data)
         else:
+            self._note_unwritten(subject, now)
             self.last[subject] = (self.seq, data)
         return {"stream": name, "seq": self.seq}
 
@@ -112,8 +115,19 @@ class Stream:
             if kept >= (self.config.max_msgs_per_subject or kept + 1):
                 raise Refused(10077, "maximum messages per subject exceeded")
 
-    def recover(self) -> None:
-        """As a server does that starts: it knows the ids of what it stores."""
+    def _note_unwritten(self, subject: str, now: float) -> None:
+        if self.config.persist_mode == PersistMode.ASYNC:
+            self.unwritten = [one for one in self.unwritten if now - one[0] < UNWRITTEN_S]
+            self.unwritten.append((now, subject, self.last.get(subject)))
+
+    def recover(self, now: float) -> None:
+        """As a server does that was killed and starts: what was not written is as it was before, and it knows the ids
+        of what it stores."""
+        for at, subject, before in reversed(self.unwritten):
+            if now - at < UNWRITTEN_S:
+                self.last.pop(subject)
+                self.last |= {} if before is None else {subject: before}
+        self.unwritten.clear()
         self.ids = {known: one for known, one in self.ids.items() if one[0] in self.queue}
 
 
@@ -129,12 +143,12 @@ class Server:
         self.numbers = count(1)
 
     def kill(self) -> None:
-        """As by SIGKILL; what was acknowledged is on disk."""
+        """As by SIGKILL."""
         self.up = False
         for client in tuple(self.clients):
             client.lose()
         for stream in self.streams.values():
-            stream.recover()
+            stream.recover(self.loop.time())
 
     def start(self) -> None:
         """It listens again."""

@@ -97,7 +97,7 @@ def play(lines: list[Line], name: str, seed: int = 1) -> tuple[dict[int, list[st
     try:
         return universe.loop.run_until_complete(_play(universe, lines, name))
     finally:
-        universe.loop.close()
+        universe.leave()
 
 
 async def _play(universe: Universe, lines: list[Line], name: str) -> tuple[dict[int, list[str]], list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context, ContextVar
 from typing import Any
 
@@ -20,9 +20,10 @@ class Process:
         self.name = name
         self.owner = owner
         self.dead = False
-        self.tasks: dict[asyncio.Task[Any], None] = {}  # in the order in which they began
+        self._tasks: list[asyncio.Task[Any]] = []  # in the order in which they began
+        self._many = 100
         self.at_death: list[Callable[[], None]] = []
-        self._held: list[tuple[Callable[..., object], tuple[object, ...], Context]] | None = None
+        self._held: list[tuple[Callable[..., object], Sequence[object], Context]] | None = None
 
     def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Its first task."""
@@ -32,19 +33,30 @@ class Process:
         finally:
             CURRENT.reset(token)
 
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Another of its tasks."""
+        self._tasks.append(task)
+        if len(self._tasks) > self._many:
+            self._tasks = [one for one in self._tasks if not one.done()]
+            self._many = 2 * len(self._tasks) + 100
+
     def freeze(self) -> None:
         """SIGSTOP, or the machine sleeps: nothing of it runs."""
         if self._held is None:
             self._held = []
+            _loop().frozen += 1
 
     def thaw(self) -> None:
         """It goes on, first with what came due meanwhile."""
         held, self._held = self._held, None
-        loop = asyncio.get_running_loop()
-        for callback, args, context in held or ():
+        if held is None:
+            return
+        loop = _loop()
+        loop.frozen -= 1
+        for callback, args, context in held:
             loop.call_soon(_if_due, callback, args, context=context)
 
-    def hold(self, callback: Callable[..., object], args: tuple[object, ...], context: Context) -> bool:
+    def hold(self, callback: Callable[..., object], args: Sequence[object], context: Context) -> bool:
         """Whether it is frozen; then the call is made when it thaws."""
         if self._held is None:
             return False
@@ -58,7 +70,7 @@ class Process:
             self.thaw()
         for end in self.at_death:
             end()
-        for task in tuple(self.tasks):
+        for task in self._tasks:
             task.cancel()
 
 
@@ -93,22 +105,24 @@ class Processes:
         task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **more)
         process = CURRENT.get()
         if process is not None:
-            process.tasks[task] = None
-            task.add_done_callback(lambda ended: self._ended(process, ended))
+            process.keep(task)
         return task
 
-    def _ended(self, process: Process, task: asyncio.Task[Any]) -> None:
-        process.tasks.pop(task, None)
+
+def _loop() -> Loop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, Loop)
+    return loop
 
 
-def _if_due(callback: Callable[..., object], args: tuple[object, ...]) -> None:
+def _if_due(callback: Callable[..., object], args: Sequence[object]) -> None:
     """A timeout that came due in the freeze counts no more where what it limits was done first."""
     owner = getattr(callback, "__self__", None)
     if not (isinstance(owner, asyncio.Timeout) and owner._timeout_handler is None):  # type: ignore[attr-defined]
         callback(*args)
 
 
-def _held(callback: Callable[..., object], args: tuple[object, ...], context: Context) -> bool:
+def _held(callback: Callable[..., object], args: Sequence[object], context: Context) -> bool:
     """Whether this call is one of a frozen process, which makes it when it thaws."""
     process = context.get(CURRENT)
     return process is not None and process.hold(callback, args, context)

@@ -1,9 +1,8 @@
 """Safety rules that can be taken away, to see that the simulator notices. Each is one change to what ships.
 
-Two are not found by themselves. `generation`: an older assignment knows no newer one, so `since` refuses it too; only
-without both does a node go back. And that a node ignores a lower term than it has seen is not here at all: with SQLite
-there is one hub at a time, for its lock on the store is the lead, and a node hears one answer to one beat. Without a
-store that two hubs share nothing depends on it; the cores' own tests hold it.
+`generation` is not found by itself: an older assignment knows no newer one, so `since` refuses it too; only without
+both does a node go back. `term` is the hub's half of the leader's term, which matters where the lock on the store was
+lost. The node's half, that it ignores a lower term than it has seen, is held by the cores' own tests.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from skerry_hub.beats.beats import Beats
 from skerry_hub.beats.leases import Leases
 from skerry_hub.loops import claims
 from skerry_hub.model import ClaimRow, ClaimState
+from skerry_hub.store import Store, View
 from skerry_protocol import lease
 from skerry_protocol.messages import Assignment, Beat, Issued
 from skerry_protocol.signing import Delegation
@@ -145,6 +145,14 @@ def _listening() -> None:
     silence.Silence.listening_again = nothing  # type: ignore[method-assign]
 
 
+def _term() -> None:
+    """That a hub looks whether it still leads, before it writes and while it grants."""
+
+    async def always(self: Store, view: View) -> None: ...
+
+    Store.leads = always  # type: ignore[method-assign]
+
+
 def _storm() -> None:
     """The storm brake."""
 
@@ -157,7 +165,7 @@ def _storm() -> None:
 RULES: dict[str, Callable[[], None]] = {
     "margin": _margin, "claims": _claims, "void": _void, "boot": _boot, "since": _since, "removed": _removed,
     "generation": _generation, "sync": _sync, "fsync": _fsync, "order": _order, "listening": _listening,
-    "storm": _storm,
+    "storm": _storm, "term": _term,
 }  # fmt: skip
 
 

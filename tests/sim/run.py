@@ -78,7 +78,7 @@ def run(
     try:
         world, watch = universe.loop.run_until_complete(_run(universe, chosen))
     finally:
-        universe.loop.close()
+        universe.leave()
     return Result(seed, watch.breaches, world.history, chosen)
 
 

@@ -6,8 +6,6 @@ import logging
 import os
 import sys
 
-from . import inline_sqlite
-
 
 def start(module: str, verbose: bool = False) -> None:
     """Returns in a process of which each run is the same; that may be another one than before."""
@@ -15,4 +13,7 @@ def start(module: str, verbose: bool = False) -> None:
         again = [sys.executable, "-m", module, *sys.argv[1:]]
         os.execve(sys.executable, again, {**os.environ, "PYTHONHASHSEED": "0"})
     logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL, format="%(message)s")
+    from . import inline_sqlite, paths  # noqa: PLC0415 - nothing is loaded twice because of the hash seed
+
+    paths.install()
     inline_sqlite.install()

@@ -8,11 +8,13 @@ import shutil
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
 from nats.aio.client import Client
+from nats.js.api import PersistMode, StreamConfig
 
 from skerry_agent.hublink import buslink
 from skerry_agent.hublink.bus import Login
@@ -26,7 +28,7 @@ from tests.natsrig import REGION, Rig, running, within
 from . import jetstream_conformance, nats_conformance
 from . import nats as fake
 from .nats_conformance import Node
-from .natsserver import Server
+from .natsserver import Server, Stream
 from .world import Here
 
 pytestmark = pytest.mark.anyio
@@ -139,3 +141,19 @@ async def test_the_fake_keeps_the_promise(name: str) -> None:
 async def test_the_real_one_keeps_the_promise(name: str, tmp_path: Path) -> None:
     async with real(tmp_path) as place:
         await PROMISES[name](place)
+
+
+def test_the_fake_forgets_in_a_kill_what_need_not_be_on_the_disk_yet() -> None:
+    config = StreamConfig(name="S", subjects=["a.*"], persist_mode=PersistMode.ASYNC)
+    stream, synced = Stream(config), Stream(replace(config, persist_mode=None))
+    for each in (stream, synced):
+        for now, subject, word in (
+            (0.0, "a.x", b"1"),
+            (5.0, "a.x", b"2"),
+            (5.5, "a.y", b"3"),
+            (5.6, "a.x", b"4"),
+        ):
+            each.store(subject, word, {}, now)
+        each.recover(5.9)
+    assert stream.last == {"a.x": (1, b"1")}
+    assert synced.last == {"a.x": (4, b"4"), "a.y": (3, b"3")}

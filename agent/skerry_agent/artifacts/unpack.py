@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +17,8 @@ from typing import BinaryIO
 from skerry_protocol.app import Artifact
 from skerry_protocol.archive import BadArtifact, Judge, Kind, Member, normal
 from skerry_protocol.tar import members
+
+from ..disk.files import remove_tree
 
 __all__ = ["BadArtifact", "folder_of", "remove", "sweep", "unpack"]
 
@@ -162,4 +163,4 @@ def _discard(folder: Path) -> None:
     if folder.is_dir() and not folder.is_symlink():
         for place, _, _ in os.walk(folder):
             Path(place).chmod(0o700)
-        shutil.rmtree(folder)
+        remove_tree(folder)

@@ -24,6 +24,8 @@ from .accept import Alarm, Decision, Refuse, Repeat, Take
 log = logging.getLogger(__name__)
 
 AT_MAX = 4096
+AGAIN_LEAST_S = 2.0
+AGAIN_MOST_S = 60.0
 
 
 class Offers:
@@ -37,6 +39,7 @@ class Offers:
         self._reporter = reporter
         self._taken = taken
         self._behind = asyncio.Event()
+        self._pause_s = AGAIN_LEAST_S
 
     def newest_is(self, newest: Issued | None) -> None:
         """A beat's answer: every beat is anti-entropy."""
@@ -76,21 +79,26 @@ class Offers:
     def judge(self, envelope: bytes) -> None:
         """The bytes of an Envelope."""
         before = (self._node.accepted, self._node.assignment is None)
-        refusal, trouble = self._node.refusal, self._node.conditions.get("disk")
+        refusal = self._node.refusal
         try:
             decision = self._node.offer(envelope)
         except DiskError as error:
             self._node.writing("assignment", str(error))
             log.warning("%s", error)
+            self._again()
         else:
             self._node.writing("assignment", None)
+            self._pause_s = AGAIN_LEAST_S
             if self._node.refusal != refusal:  # a hub that says the same at every beat is heard once
                 self._say(decision)
         if (self._node.accepted, self._node.assignment is None) != before:
             log.info("accepted %s", self._node.accepted.version if self._node.accepted else None)
             self._taken()
-        elif self._node.conditions.get("disk") != trouble:
-            self._taken()  # the hub is to hear of it, and not only with the next turn
+
+    def _again(self) -> None:
+        """A disk that took nothing is tried with the newest there is by then, as switches are."""
+        asyncio.get_running_loop().call_later(self._pause_s, self._behind.set)
+        self._pause_s = min(2 * self._pause_s, AGAIN_MOST_S)
 
     def _say(self, decision: Decision) -> None:
         match decision:

@@ -198,7 +198,11 @@ class StateDir:
         return [str(folder.relative_to(self.root)) for folder in doomed]
 
     def _kept_generations(self, last: int) -> list[tuple[Version, Assignment]] | None:
-        versions = set(sorted(self._generations())[-last:])
+        # A folder without an envelope is a crash's, which came before its assignment was accepted.
+        written = [
+            version for version in self._generations() if (self._folder(version) / "envelope").exists()
+        ]
+        versions = set(sorted(written)[-last:])
         accepted, applied = self.accepted_pair(), self.applied()
         if isinstance(accepted, Damaged) or isinstance(applied, Damaged):
             return None

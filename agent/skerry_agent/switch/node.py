@@ -9,6 +9,7 @@ Order of calls: `open`, then `offer`, `roll_back`, `clear` and `switch` in any o
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -48,6 +49,10 @@ from .strangers import by_hand, strangers
 from .target import State, Target, begin, build, finish, settle
 
 T = TypeVar("T", bound=Struct)
+
+
+def _nobody() -> None:
+    """Who hears of it, where nobody asked to."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class Node:
         self.revisions = Revisions()
         self.refusal: str | None = None
         self.conditions: dict[str, str] = {}
+        self.on_disk: Callable[[], None] = _nobody  # called when the condition `disk` begins or ends
         self._seen = Seen()
         self._words = Words()  # as they are on disk
         self._trouble: dict[str, str] = {}
@@ -105,6 +111,7 @@ class Node:
         """Read what the disk holds. What is damaged becomes a condition, never an error."""
         if not read_only:
             self.disk.prepare()
+            self._files.sweep()
             self._make_own()
         applied = self.disk.applied()
         if isinstance(applied, State):
@@ -158,11 +165,14 @@ class Node:
 
     def writing(self, what: str, trouble: str | None) -> None:
         """Whether `what` could be kept on disk. The condition `disk` is there while anything can't be."""
+        before = "disk" in self.conditions
         if trouble is None:
             self._trouble.pop(what, None)
         else:
             self._trouble[what] = trouble
         self._condition("disk", "; ".join(dict.fromkeys(self._trouble.values())))
+        if before != ("disk" in self.conditions):
+            self.on_disk()
 
     def _condition(self, code: str, text: str) -> None:
         self.conditions.pop(code, None)

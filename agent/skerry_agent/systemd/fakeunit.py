@@ -32,7 +32,7 @@ class UnitText(Struct, frozen=True):
 
     def words(self, key: str) -> tuple[str, ...]:
         """Every word of a list setting."""
-        return tuple(word for value in self.settings.get(key, ()) for word in value.split())
+        return self.settings.get(key, ())
 
     def last(self, key: str, otherwise: str = "") -> str:
         """The value that counts of a setting that is not a list."""
@@ -69,12 +69,14 @@ def source(folders: Sequence[Path], name: str) -> str | None:
 def _files(folders: Sequence[Path], name: str) -> tuple[str | None, list[str]]:
     """By strings: thousands of units are read in a simulation, and paths as objects are most of what that costs."""
     places = [f"{folder}/{name}" for folder in folders]
-    file = next((place for place in places if os.path.isfile(place)), None)  # noqa: PTH113
+    file = next((one for one in places if os.access(one, os.F_OK) and os.path.isfile(one)), None)  # noqa: PTH113
     drop_ins = [f"{place}.d/{one}" for place in places for one in _listed(f"{place}.d")]
     return file, sorted(one for one in drop_ins if one.endswith(".conf"))
 
 
 def _listed(folder: str) -> list[str]:
+    if not os.access(folder, os.F_OK):  # nearly always, and an exception takes several times as long
+        return []
     try:
         return sorted(os.listdir(folder))  # noqa: PTH208
     except (FileNotFoundError, NotADirectoryError):
@@ -98,7 +100,9 @@ def _parsed(texts: tuple[str, ...]) -> Settings:
         if not separator or line.startswith(("#", ";", "[")):
             continue
         values = found.setdefault(key.strip(), [])
-        if not value.strip() and key.strip() not in LISTS:
+        if key.strip() in LISTS:
+            values.extend(value.split())
+        elif not value.strip():
             values.clear()
         else:
             values.append(value.strip())

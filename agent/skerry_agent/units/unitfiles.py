@@ -24,6 +24,7 @@ from ..disk.files import (
     make_folder,
     remove,
     remove_folder,
+    sweep,
     write_atomic,
 )
 from ..switch.target import Running
@@ -52,6 +53,12 @@ class UnitFiles:
         self._units, self._instances = Path(paths.units), Path(paths.instances)
         self._artifacts = Path(paths.artifacts)
         self._files, self._control = files, control
+
+    def sweep(self) -> None:
+        """Clear away what crashes left half made: nobody else may come to the same names again."""
+        sweep(self._units, self._files, PREFIX)
+        for folder in (*self._wants(), *_folders(self._instances)):
+            sweep(folder, self._files)
 
     def write_unit(self, name: str, text: str) -> None:
         """Put a unit file."""
@@ -160,6 +167,12 @@ class UnitFiles:
             for link in _entries(folder.path)
             if link.name.startswith(PREFIX) and _link(link.path) == f"../{link.name}"
         )
+
+    def _wants(self) -> list[Path]:
+        found = _listed(self._units)
+        return [
+            path for path in found if path.name.startswith("skerry") and path.name.endswith(".target.wants")
+        ]
 
     def _rename(self, old: Path, new: Path) -> None:
         try:

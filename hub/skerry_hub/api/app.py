@@ -8,7 +8,20 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from ..hub import Hub
-from . import access, apps, artifacts, events, logs, machine, nodes, region, resuming, system, tokens
+from . import (
+    access,
+    applying,
+    apps,
+    artifacts,
+    events,
+    logs,
+    machine,
+    nodes,
+    region,
+    resuming,
+    system,
+    tokens,
+)
 from .faults import HANDLERS
 from .openapi import StructSchemas
 
@@ -22,6 +35,7 @@ def application(hub: Hub) -> Litestar:
             one.ROUTER
             for one in (
                 access,
+                applying,
                 apps,
                 artifacts,
                 events,

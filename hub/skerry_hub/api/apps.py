@@ -1,4 +1,4 @@
-"""Apps: what is wanted, what is there, what a change would do, and doing it."""
+"""Apps: what is wanted and what is there, how it came to that, and going back."""
 
 from __future__ import annotations
 
@@ -11,24 +11,19 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from skerry_protocol.app import App
 from skerry_protocol.ids import AppName
 
-from ..appfile import check_app
 from ..hub import Hub
-from ..journal import Revision, history, next_number, revision
-from ..loops.changes import Proposal
+from ..journal import Revision, history, revision
 from ..loops.explain import Why
-from ..loops.planning import check_removals, propose
+from ..loops.planning import check_removals
 from ..model import AppRow
 from ..operators import set_app
 from ..store import Transaction, View, rows
-from .auth import OPERATOR, VIEWER, person_of
+from .applying import check_artifacts, made, waking
+from .auth import OPERATOR, VIEWER
 from .change import Call, call_of, check_revision, expected_revision
 from .explaining import app_views, why_of
 from .faults import AnyRequest, ApiError, nothing
-from .unknown import unknown
 from .views import ApplyAsk, ApplyView, AppView, DiffLine, RevisionView, RollbackAsk
-
-APPS_MAX = 500
-WAKING_ROUNDS = 3  # each asks as many nodes as a run of the loops would
 
 
 @get("/apps", guards=[VIEWER])
@@ -57,115 +52,6 @@ async def _view(hub: Hub, name: str, store: View | None = None) -> AppView:
     return found[0]
 
 
-@post("/plan", guards=[OPERATOR], status_code=200)
-async def plan(request: AnyRequest, data: JSONBody[ApplyAsk]) -> ApplyView:
-    """What these apps would change, without changing anything."""
-    await _check(request, data)
-    hub: Hub = request.app.state.hub
-    found = await _proposal(hub, data, person_of(request).name)
-    return ApplyView(found.changes, found.refusals, found.notes)
-
-
-async def _proposal(hub: Hub, data: ApplyAsk, who: str) -> Proposal:
-    """What would be done. Copies go only to nodes that were heard lately, and a node with nothing to say is quiet for
-    minutes: those in question are asked first, as they would be for the change itself."""
-    rounds_left = WAKING_ROUNDS
-    while True:
-        async with hub.store.read() as store:
-            new = await _rows(store, data.apps, who, data.reason)
-            found = await propose(hub, store, new, data.leave_data, data.confirm)
-        if not found.ask or not rounds_left:
-            return found
-        rounds_left -= 1
-        await hub.hearing.wake(found.ask)
-
-
-@post("/apply", guards=[OPERATOR], status_code=200)
-async def apply(request: AnyRequest, data: JSONBody[ApplyAsk]) -> ApplyView:
-    """Makes these apps what is wanted: a new revision of each that differs. Others are left alone."""
-    await _check(request, data)
-    hub: Hub = request.app.state.hub
-    await asyncio.to_thread(_artifacts, hub, data.apps)
-    call = await call_of(request)
-
-    async def effect(tx: Transaction) -> ApplyView:
-        await _expected(tx, data.expect)
-        await asyncio.to_thread(
-            _artifacts, hub, data.apps
-        )  # none is collected while this transaction is open
-        return await _apply(call, tx, data.apps, data.reason, data.confirm, data.leave_data)
-
-    return await _decided(hub, await call.change(ApplyView, effect))
-
-
-async def _decided(hub: Hub, done: ApplyView) -> ApplyView:
-    """Once the loops have seen the change: what is not placed yet must not look like what needs no place."""
-    await hub.reconciler.caught_up()
-    return done
-
-
-async def _check(request: AnyRequest, data: ApplyAsk) -> None:
-    """All that is wrong with the apps, by the rules of the app file."""
-    given = (await request.json())["apps"]
-    faults = [
-        f"{path}: this hub knows no such field"
-        for app, fields in zip(data.apps, given, strict=True)
-        for path in unknown(f"app.{app.name}", fields, App)
-    ]
-    faults += [str(fault) for app in data.apps for fault in check_app(app)]
-    names = [app.name for app in data.apps]
-    faults += [f"app.{name}: it is there twice" for name in sorted({n for n in names if names.count(n) > 1})]
-    if len(data.apps) > APPS_MAX:
-        faults.append(f"{len(data.apps)} apps at once, at most {APPS_MAX} are taken")
-    if faults:
-        raise ApiError(400, "cannot apply: the apps have faults", faults=tuple(faults))
-
-
-def _artifacts(hub: Hub, apps: tuple[App, ...], what: str = "apply", then: str = "push them first") -> None:
-    """Raises 409 where an archive is not here."""
-    missing = [
-        f"app.{app.name}.artifact.{arch}: {one.sha256[:12]} is not here"
-        for app in apps
-        for arch, one in app.artifacts.items()
-        if hub.artifacts.find(one.sha256) != one
-    ]
-    if missing:
-        raise ApiError(409, f"cannot {what}: the hub lacks archives", then, tuple(missing))
-
-
-async def _expected(store: View, expect: dict[str, int]) -> None:
-    for name, number in expect.items():
-        row = await rows.app(store, name)
-        found = 0 if row is None or (row.app is None and number == 0) else row.revision
-        check_revision(f"app {name}", number, found, 409)
-
-
-async def _rows(store: View, apps: tuple[App, ...], who: str, reason: str) -> list[AppRow]:
-    """The revisions that would be made: of the apps that differ from what is wanted now."""
-    found = []
-    for app in apps:
-        row = await rows.app(store, app.name)
-        if row is None or row.app != app:
-            number = await next_number(store, "app", app.name)
-            found.append(AppRow(app.name, number, app, who, reason))
-    return found
-
-
-async def _apply(
-    call: Call, tx: Transaction, apps: tuple[App, ...], reason: str, confirm: bool, leave_data: bool
-) -> ApplyView:
-    who = call.person.name
-    new = await _rows(tx, apps, who, reason)
-    found = await propose(call.hub, tx, new, leave_data, confirm)
-    if found.refusals:
-        raise ApiError(409, "cannot apply, and changed nothing", faults=found.refusals)
-    for row in new:
-        await set_app(tx, row.name, row.app, who, reason, confirm)
-    await check_removals(call.hub, tx, confirm, who)
-    numbers = {str(row.name): row.revision for row in await rows.apps(tx)}
-    return ApplyView(found.changes, (), found.notes, {app.name: numbers[app.name] for app in apps})
-
-
 @delete("/apps/{name:str}", guards=[OPERATOR], status_code=200)
 async def remove(
     request: AnyRequest, name: FromPath[str], reason: FromQuery[str] = "", confirm: FromQuery[bool] = False
@@ -189,33 +75,36 @@ async def remove(
 @post("/apps/{name:str}/rollback", guards=[OPERATOR], status_code=200)
 async def rollback(request: AnyRequest, name: FromPath[str], data: JSONBody[RollbackAsk]) -> ApplyView:
     """Makes an earlier revision's content the newest one again; without a number, that of the one before."""
-    hub: Hub = request.app.state.hub
     call, expected = await call_of(request), expected_revision(request)
-    async with hub.store.read() as store:
-        known = await rows.app(store, name)
-        back = None if known is None else await _back_to(store, known, data.revision)
-    if back is not None and (app := _content(back)) is not None:
-        await _proposal(hub, ApplyAsk((app,)), call.person.name)  # wakes the nodes that it may go to
 
-    async def effect(tx: Transaction) -> ApplyView:
-        row = await rows.app(tx, name)
-        if row is None:
-            raise nothing("app", name)
-        check_revision(f"app {name}", expected, row.revision)
-        earlier = await _back_to(tx, row, data.revision)
-        number, app = earlier.number, _content(earlier)
-        if app is None:
-            raise ApiError(409, f"cannot go back to revision {number} of {name}: it was removed there")
-        what = f"go back to revision {number} of {name}"
-        then = "they were collected: apply an app file with that archive, which pushes it"
-        await asyncio.to_thread(_artifacts, hub, (app,), what, then)
-        reason = data.reason or f"back to revision {number}"
-        done = await _apply(call, tx, (app,), reason, data.confirm, data.leave_data)
-        because = f": {earlier.reason}" if earlier.reason else ""
-        note = f"{name} is as in revision {number}, by {earlier.changer}{because}"
-        return msgspec.structs.replace(done, notes=(note, *done.notes))
+    async def attempt(asking: bool) -> ApplyView:
+        async def effect(tx: Transaction) -> ApplyView:
+            row = await rows.app(tx, name)
+            if row is None:
+                raise nothing("app", name)
+            check_revision(f"app {name}", expected, row.revision)
+            return await _rolled_back(call, tx, await _back_to(tx, row, data.revision), data, asking)
 
-    return await _decided(hub, await call.change(ApplyView, effect))
+        return await call.change(ApplyView, effect)
+
+    return await waking(call.hub, attempt)
+
+
+async def _rolled_back(
+    call: Call, tx: Transaction, earlier: Revision, data: RollbackAsk, asking: bool
+) -> ApplyView:
+    number, name, app = earlier.number, earlier.name, _content(earlier)
+    if app is None:
+        raise ApiError(409, f"cannot go back to revision {number} of {name}: it was removed there")
+    what = f"go back to revision {number} of {name}"
+    then = "they were collected: apply an app file with that archive, which pushes it"
+    await asyncio.to_thread(check_artifacts, call.hub, (app,), what, then)
+    reason = data.reason or f"back to revision {number}"
+    ask = ApplyAsk((app,), reason=reason, confirm=data.confirm, leave_data=data.leave_data)
+    done = await made(call, tx, ask, asking)
+    because = f": {earlier.reason}" if earlier.reason else ""
+    note = f"{name} is as in revision {number}, by {earlier.changer}{because}"
+    return msgspec.structs.replace(done, notes=(note, *done.notes))
 
 
 async def _back_to(store: View, row: AppRow, number: int | None) -> Revision:
@@ -299,6 +188,6 @@ async def why(request: AnyRequest, name: FromPath[str]) -> Why:
 
 ROUTER = Router(
     "/api",
-    route_handlers=[all_apps, one_app, plan, apply, remove, rollback, all_revisions, diff, why],
+    route_handlers=[all_apps, one_app, remove, rollback, all_revisions, diff, why],
     tags=["apps"],
 )

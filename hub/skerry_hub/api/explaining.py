@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from skerry_protocol.conditions import hinders
+
 from ..clock import now_ms
 from ..hub import Hub
 from ..loops.explain import Why, why
@@ -57,6 +59,9 @@ def _why(hub: Hub, seen: _Seen, row: AppRow) -> Why:
         seen.newest,
         now_ms(),
         withheld=withheld,
+        hindered={
+            node: text for node, beat in hub.hearing.last.items() if (text := hinders(beat.conditions))
+        },
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
+from skerry_protocol.conditions import told
 from skerry_protocol.ids import NodeId
 from skerry_protocol.messages import Issued, Override
 
@@ -87,7 +88,7 @@ def _conditions(hub: Hub, row: NodeRow) -> tuple[str, ...]:
     if outcome is not None and row.id in outcome.withheld:
         found.append(outcome.withheld[row.id].text)
     if last is not None:
-        found += [f"{name}: {count}" for name, count in sorted(last.conditions.items()) if count]
+        found += [told(code) for code, count in sorted(last.conditions.items()) if count]
         found += [f"holds claim {one.claim} of {one.app}-{one.number}" for one in last.claims]
     return tuple(found)
 

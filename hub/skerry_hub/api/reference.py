@@ -26,8 +26,9 @@ the whole of it as OpenAPI at `/schema/openapi.json`. There is no version in a p
 
 People send `Authorization: Bearer TOKEN`; each role may do what the one before it may: viewer, operator, admin. Before
 sending that, check the hub: the certificate's key must be the one that `GET /join/delegation` names, signed by the mesh
-root whose pin is in operator.toml. Bodies are JSON. Routes without a role are for machines, which prove themselves by
-token or key, and speak msgpack (see [protocol.md](protocol.md)); `/healthz` is for anybody.
+root whose pin is in operator.toml. Bodies are JSON, an app file and an archive excepted. Routes without a role are for
+machines, which prove themselves by token or key, and speak msgpack (see [protocol.md](protocol.md)); `/healthz` is
+for anybody.
 
 - Two who change at once: send `If-Match` with the `ETag` that you saw; 412 says that it is another by now. `apply`
   takes the revisions in `expect`, and 409 says it.

@@ -16,7 +16,7 @@ from litestar.response import Stream
 from ..hub import Hub
 from ..restoring.backup import make_backup
 from ..restoring.paused import paused_rows
-from ..store import rows
+from ..store import StoreError, rows
 from .auth import ADMIN, VIEWER
 from .faults import AnyRequest
 from .views import StatusView
@@ -73,6 +73,8 @@ def _loud(hub: Hub, restored: bool, paused: int) -> Iterator[str]:
         yield f"STORM BRAKE: {hub.hearing.storm}"
     if hub.reconciler.trouble is not None and hub.store.trouble is None:
         yield hub.reconciler.trouble
+    if hub.bus.probing.trouble is not None:
+        yield f"REPORTS WAIT: {hub.bus.probing.trouble} (look at the disk that NATS has its store on)"
     if hub.nats.trouble is not None:
         yield f"NO NODES HEARD: {hub.nats.trouble}"
 
@@ -91,10 +93,16 @@ async def backup(request: AnyRequest) -> Stream:
 
 def _backup(hub: Hub) -> BinaryIO:
     """A copy that has no name any more: whatever happens to the download, nothing is left behind."""
-    with tempfile.TemporaryDirectory(dir=hub.identity.data, prefix=".backup-") as folder:
-        file = Path(folder) / "hub.db"
-        make_backup(hub.store.path, file)
-        return file.open("rb")
+    data = hub.identity.data
+    try:
+        with tempfile.TemporaryDirectory(dir=data, prefix=".backup-") as folder:
+            file = Path(folder) / "hub.db"
+            make_backup(hub.store.path, file)
+            return file.open("rb")
+    except OSError as error:
+        raise StoreError(
+            f"cannot write a backup in {data}: {error.strerror} (look at the hub's disk)"
+        ) from error
 
 
 async def _chunks(opened: BinaryIO) -> AsyncIterator[bytes]:

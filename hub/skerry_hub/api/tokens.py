@@ -14,7 +14,6 @@ from skerry_protocol.ids import TokenId
 from skerry_protocol.jointoken import ID_LENGTH, format_token
 
 from ..appfile.texts import label_faults
-from ..appfile.units import write_duration
 from ..clock import now_ms
 from ..hub import Hub
 from ..joining import tokens as core
@@ -23,6 +22,7 @@ from ..joining.tokens import TokenRow
 from ..journal import Happened, Revision, keep, next_number, note, raw
 from ..people import new_secret
 from ..store import Owner, Transaction, View
+from ..units import write_duration
 from .auth import OPERATOR, VIEWER
 from .change import Call, call_of
 from .faults import AnyRequest, ApiError, nothing

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from skerry_protocol.app import App
 
-from ..loops.changes import Change
+from ..loops.telling import Change
 
 
 class Refusal(Struct, frozen=True):

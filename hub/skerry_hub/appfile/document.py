@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from skerry_protocol.app import App, Health, Restart
 
-from .units import write_duration
+from ..units import write_duration
 
 Document = dict[str, object]
 

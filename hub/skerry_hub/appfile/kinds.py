@@ -12,9 +12,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
-from . import units
+from .. import units
+from ..units import Wrong
 from .faults import Finding, Path, Say, did_you_mean, show
-from .units import Wrong
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

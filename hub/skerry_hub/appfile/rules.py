@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from skerry_protocol import lease, sandbox
 from skerry_protocol.app import Availability, Restart
 
+from ..units import write_duration
 from .draft import Draft
 from .faults import Finding, Path, quoted
 from .texts import program_fault
-from .units import write_duration
 
 BYTES_MAX = 64 << 10
 

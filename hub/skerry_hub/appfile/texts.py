@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from skerry_protocol import sandbox
 from skerry_protocol.ids import NAME, NAME_EXPECTED, NAME_MAX
 
+from ..units import Wrong
 from .calendar import EXPECTED as CALENDAR_EXPECTED
 from .calendar import LENGTH_MAX, is_calendar
 from .kinds import Leaf, Schema, text
-from .units import Wrong
 
 PATH_MAX = 1024
 ARCHES = (

@@ -69,6 +69,10 @@ class Beats:
         """Nodes heard in the last 30 s: copies go only there."""
         return self._silence.fresh(now)
 
+    def is_fresh(self, node: NodeId, now: float) -> bool:
+        """Whether it is one of `fresh`; costs nothing for the others."""
+        return self._silence.is_fresh(node, now)
+
     def asked_in_vain(self, now: float) -> frozenset[NodeId]:
         """Nodes that `note_asked` says were asked 3 to 30 s ago, and that were not heard since."""
         heard = self._silence.heard

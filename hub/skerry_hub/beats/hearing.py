@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
 from sqlalchemy import select
 
@@ -27,7 +28,7 @@ from ..loops.loops import Moment, Outcome, State
 from ..model import BootRow, Loss
 from ..nats.bus import BusError, HubBus
 from ..restoring.ahead import DOUBT_S, Ahead
-from ..store import Owner, Store, rows
+from ..store import Owner, Store, StoreError, rows
 from ..store import schema as s
 from . import events as ev
 from .beats import Beats
@@ -36,10 +37,17 @@ from .terms import terms_of
 
 LOG = logging.getLogger(__name__)
 TICK_S = 0.25
+DISK_S = 2.0  # until a disk that took nothing is tried again
 TERM_LEAP = 1_000_000  # starts of a hub that a backup may have missed; more is no honest node's word
 ASKED_S = 3.2  # a little more than `beats` waits for those who were asked
 
 Forget = Callable[[NodeId, str], Awaitable[None]]
+
+
+class Kick(Protocol):
+    """Asks for a run of the loops; `pressing`: at once."""
+
+    def __call__(self, pressing: bool = True, /) -> None: ...
 
 
 def seconds() -> float:
@@ -67,14 +75,21 @@ class Hearing:
         self._terms: dict[NodeId, ev.NodeTerms] = {}
         self._names: dict[NodeId, str] = {}
         self._ephemeral: dict[NodeId, int] = {}
+        # Whether a copy waits for a node to be heard, and whether one was since the loops last said so.
+        self._awaited, self._came = True, False
+        self._booted: dict[NodeId, BootRow] = {}  # not stored yet
+        self._storing = asyncio.Lock()
+        self._said: dict[NodeId, Beat] = {}  # what is new in beats, and not stored yet
+        # What is to be stored, in order; and who is to be asked, which waits for no disk.
         self._todo: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
-        self._kick: Callable[[], None] = lambda: None
+        self._nudges: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
+        self._kick: Kick = lambda _pressing=True: None
         self._bus: HubBus | None = None
         self._arrived = asyncio.Event()
         self._forget: Forget | None = None
         self._ahead = Ahead(store, identity, self._asked, self._run_again)
 
-    def connect(self, kick: Callable[[], None], bus: HubBus, forget: Forget) -> None:
+    def connect(self, kick: Kick, bus: HubBus, forget: Forget) -> None:
         """Who runs the loops, who reaches the nodes, who forgets an ephemeral one."""
         self._kick, self._bus, self._forget = kick, bus, forget
 
@@ -136,6 +151,10 @@ class Hearing:
             for node in kept.keys() - terms.keys():
                 del kept[node]
         self._names = {node.id: node.name for node in state.nodes}
+        self._awaited = outcome.schedule.awaits_nodes
+        if self._awaited and self._came:
+            self._kick(False)  # perhaps after this run had looked who is there
+        self._came = False
         self._ephemeral = {node.id: node.ephemeral_ms for node in state.nodes if node.ephemeral_ms}
         mesh = state.mesh
         event = ev.Learned(seconds(), changed, outcome.claims, mesh.restored, mesh.storm_hold_ms)
@@ -153,7 +172,7 @@ class Hearing:
         """The answer, at once or, where something must be stored first, later."""
         if node in self._terms and self._term < beat.term <= self._term + TERM_LEAP:
             return self._lead_above(node, beat, now_ms)
-        new = node not in self._beats.fresh(now_ms / 1000)
+        new = not self._beats.is_fresh(node, now_ms / 1000)
         actions = self._beats.handle(ev.BeatHeard(now_ms / 1000, node, beat))
         reply = next((one.reply for one in actions if isinstance(one, ev.Reply)), None)
         if any(isinstance(one, ev.DropLate) for one in actions):
@@ -163,7 +182,9 @@ class Hearing:
         if new:
             self._arrived.set()
             self._arrived = asyncio.Event()
-            self._kick()  # a copy may wait for a node that is there
+            self._came = True
+            if self._awaited:
+                self._kick(False)
         boots = [one.row for one in actions if isinstance(one, ev.StoreBoot)]
         self._do([one for one in actions if not isinstance(one, ev.Reply | ev.StoreBoot)])
         return self._after(boots, reply) if boots else reply
@@ -183,10 +204,22 @@ class Hearing:
         return self._term
 
     async def _after(self, boots: list[BootRow], reply: BeatReply | None) -> BeatReply | None:
-        """The reply, once the boots are committed; none where they cannot be."""
-        async with self._store.write() as tx:
-            for row in boots:
-                await rows.put_boot(tx.as_owner(Owner.BOOTS), row)
+        """The reply, once the boots are committed; none where they cannot be.
+
+        Those that come meanwhile are one commit: a region whose power returns has thousands of new boots at once.
+        """
+        self._booted.update((row.node, row) for row in boots)
+        async with self._storing:
+            taken, self._booted = self._booted, {}
+            try:
+                async with self._store.write() as tx:
+                    await rows.put_boots(tx.as_owner(Owner.BOOTS), taken.values())
+            except BaseException:
+                self._booted = {
+                    **taken,
+                    **self._booted,
+                }  # for whoever is next: others wait for theirs among these
+                raise
         return reply
 
     def _remember(self, node: NodeId, beat: Beat, reply: BeatReply | None) -> None:
@@ -197,10 +230,26 @@ class Hearing:
         if reply is not None and reply.trouble:
             self.trouble[node] = reply.trouble
         if self._intake.is_new(node, beat):
-            self._todo.put_nowait(lambda: self._heard(node, beat))
+            if not self._said:
+                self._todo.put_nowait(self._take_down)
+            self._said[node] = beat
 
-    async def _heard(self, node: NodeId, beat: Beat) -> None:
-        await self._intake.heard(node, beat)
+    async def _take_down(self) -> None:
+        """What beats said that is new: thousands may at once, and that is one commit. One may not harm the others."""
+        said, self._said = self._said, {}
+        try:
+            await self._intake.heard(said)
+        except StoreError:
+            self._said = {**said, **self._said}  # it is done again
+            raise
+        except Exception:
+            if len(said) == 1:
+                raise
+            for node, beat in said.items():
+                self._todo.put_nowait(partial(self._intake_one, node, beat))
+
+    async def _intake_one(self, node: NodeId, beat: Beat) -> None:
+        await self._intake.heard({node: beat})
 
     def machines(self, node: NodeId) -> tuple[str, ...]:
         """The boot ids of two machines with one identity; nothing where there is one machine."""
@@ -220,7 +269,8 @@ class Hearing:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._ticks())
-                group.create_task(self._queue())
+                group.create_task(self._queue(self._todo))
+                group.create_task(self._queue(self._nudges))
         finally:
             await self._ahead.close()
 
@@ -231,13 +281,25 @@ class Hearing:
                 self.gap()  # without NATS nobody can be heard
             self._do(self._beats.handle(ev.Tick(seconds())))
 
-    async def _queue(self) -> None:
+    async def _queue(self, todo: asyncio.Queue[Callable[[], Awaitable[None]]]) -> None:
         while True:
-            work = await self._todo.get()
+            work = await todo.get()
             try:
-                await work()
+                await self._stored(work)
             except Exception:  # one action that fails must not end the others
                 LOG.exception("cannot do what the beats ask for")
+
+    async def _stored(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Does it, as often as it takes while the disk takes nothing: a loss that was forgotten moves no copy."""
+        said = False
+        while True:
+            try:
+                return await work()
+            except StoreError as error:
+                if not said:
+                    LOG.warning("%s (what the beats ask for waits for that)", error)
+                said = True
+                await asyncio.sleep(DISK_S)
 
     def _do(self, actions: Iterable[ev.Action]) -> None:
         for action in actions:
@@ -289,7 +351,7 @@ class Hearing:
 
     def _nudge(self, nodes: Iterable[NodeId]) -> None:
         chosen = list(nodes)
-        self._todo.put_nowait(lambda: self._nudged(chosen))
+        self._nudges.put_nowait(lambda: self._nudged(chosen))
 
     async def _nudged(self, nodes: list[NodeId]) -> None:
         if self._bus is not None:
@@ -327,7 +389,7 @@ class Hearing:
                         await rows.put_loss(hand, Loss(row.node, row.lost_after_ms, row.since_ms, now_ms()))
                 await note(hand, Happened("node-back", f"{name} is back", node=name, changer="hub"))
         if isinstance(action, ev.DeclareSilent) and self._ephemeral.get(action.node) == action.lost_after_ms:
-            await self._gone(action.node)
+            self._todo.put_nowait(partial(self._gone, action.node))
 
     async def _gone(self, node: NodeId) -> None:
         if self._forget is not None:

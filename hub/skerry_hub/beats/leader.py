@@ -1,15 +1,25 @@
 """The lead: a row in the store with a growing term, carried by every reply, so that nodes ignore a former leader.
 
 With SQLite the file's lock is the lead: who holds it is the only hub there can be, and a start takes the next term at
-once. A store that two hubs share needs a renewal too; `until_ms` is there for it and 0 here: until the lock goes.
+once. Where the lock was lost all the same, the term decides: each transaction that writes finds the row as its hub left
+it, or ends that hub, which looks there every second besides. `until_ms` is for a store that two hubs share; 0 is until
+the lock goes.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from typing import cast
+
 from sqlalchemy import select
 
-from ..store import Owner, Store
+from ..store import Deposed, Owner, Store
 from ..store import schema as s
+from ..store.store import Values
+
+LOG = logging.getLogger(__name__)
+LOOK_S = 1.0
 
 
 async def take_lead(store: Store, holder: str, above: int = 0) -> int:
@@ -22,4 +32,30 @@ async def take_lead(store: Store, holder: str, above: int = 0) -> int:
         term = max(row[0] if row and isinstance(row[0], int) else 0, above) + 1
         hand = tx.as_owner(Owner.LEADER)
         await hand.put(s.lead, {"one": 1, "term": term, "holder": holder, "until_ms": 0})
+    store.term = term
     return term
+
+
+async def keep_lead(store: Store) -> None:
+    """Looks again and again whether the lead is still this hub's; returns once it is another's.
+
+    What cannot be read says nothing of another hub, which could not have written there: the lock is still held.
+    """
+    while not store.deposed.is_set():
+        try:
+            async with store.read() as view:
+                await store.leads(view)
+        except Deposed:
+            return
+        except Exception as error:  # noqa: BLE001 - it says nothing of the lead
+            LOG.debug("cannot look at the lead: %s", error)
+        await asyncio.sleep(LOOK_S)
+
+
+async def lead_again(store: Store) -> None:
+    """Writes the lead's row as it is, which shows whether the disk takes anything. Raises StoreError."""
+    t = s.lead
+    async with store.write() as tx:
+        for one, term, holder, until_ms in await tx.rows(select(t.c.one, t.c.term, t.c.holder, t.c.until_ms)):
+            row = {"one": one, "term": term, "holder": holder, "until_ms": until_ms}
+            await tx.as_owner(Owner.LEADER).put(t, cast(Values, row))

@@ -91,6 +91,10 @@ class Silence:
         """Nodes that were really heard within so many seconds."""
         return frozenset(node for node, at in self.heard.items() if now - at <= within and node in self.nodes)
 
+    def is_fresh(self, node: NodeId, now: float, within: float = FRESH_S) -> bool:
+        """Whether `fresh` has this one node."""
+        return node in self.nodes and now - self.heard.get(node, float("-inf")) <= within
+
     def tick(self, now: float, hold_ms: int | None) -> list[Action]:
         """What is due. Costs nothing for nodes of which nothing is."""
         actions = self._storm(now, hold_ms)

@@ -22,7 +22,6 @@ def terms_of(state: State, outcome: Outcome, machine: str = "") -> dict[NodeId, 
     placed: dict[NodeId, list[Placement]] = {}
     for one in outcome.schedule.placements:
         placed.setdefault(one.node, []).append(one)
-    told = frozenset(row.step.instance for row in state.steps)
     found = {}
     for node in state.nodes:
         issued = [*state.issued.get(node.id, ()), *([made[node.id]] if node.id in made else [])]
@@ -34,7 +33,7 @@ def terms_of(state: State, outcome: Outcome, machine: str = "") -> dict[NodeId, 
             issued,
             fact,
             own_machine=bool(machine) and node.machine == machine,
-            retell=bool(_untold(here, told) & _applied(issued, fact)),
+            retell=bool(_untold(here, state.told) & _applied(issued, fact)),
             paused=node.id in state.paused,
         )
     return found

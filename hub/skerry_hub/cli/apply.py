@@ -1,31 +1,35 @@
 """`skerry apply FILE`: an app file to the hub.
 
-Order: read and check all of the file, then its archives; ask the hub what would change; push the archives that it
-lacks; apply; wait. Until the apply itself the hub's apps are as they were.
+A file that names no archive may be on its way to the hub already, in one request that does all of it or nothing
+(`early`): then the hub's answer is what is shown. Whatever was not sent so, and what the hub refused of it, goes step
+by step (`stepwise`), which finds out what is wrong.
 """
 
 from __future__ import annotations
 
 import click
 
-from skerry_protocol.app import App
-
-from ..api.views import ApplyAsk, ApplyView, AppView
-from ..appfile import Faults, Parsed, parse, with_artifacts
-from . import artifacts
-from .check import checked, content, faulty, file_argument
-from .client import Client
-from .errors import EXIT_FAILED
-from .options import confirm_option, connect, json_option, leave_data_option, options, reason_option
-from .outcome import refuse, settled, show, wait_options
-from .show import as_json, say
+from ..api.views import ApplyView
+from .early import Sent
+from .options import (
+    confirm_option,
+    connect,
+    file_argument,
+    json_option,
+    leave_data_option,
+    options,
+    reason_option,
+)
+from .outcome import settled, show, wait_options
 
 
 @click.command()
 @file_argument
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would change, and change nothing.")
 @options(reason_option, confirm_option, leave_data_option, wait_options, json_option)
+@click.pass_obj
 def apply(
+    sent: Sent | None,
     file: str,
     plan_only: bool,
     reason: str,
@@ -40,51 +44,15 @@ def apply(
     Apps that FILE does not name stay as they are. FILE may be - for standard input; paths of archives in it begin at
     its folder.
     """
-    text = content(file)
-    parsed = parse(text, file)
-    if isinstance(parsed, Faults):
-        return _faulty(parsed, json_)
-    shown = text.decode("utf-8", "replace")
-    found = artifacts.find(artifacts.folder_of(file), parsed.artifacts, shown)
-    if isinstance(found, list):
-        return _faulty(Faults(file, tuple(found)), json_)
-    hub = connect()
-    ask = ApplyAsk(complete(parsed, found), expected(hub, parsed), reason, confirm, leave_data)
-    planned = hub.send(ApplyView, "POST", "/api/plan", ask)
-    refuse(planned, f"apply {file}", json_)
-    to_push = [one for by_arch in found.values() for one in by_arch.values()]
-    artifacts.check_others(hub, ask.apps, to_push, f"apply {file}")
-    if plan_only or not json_:
-        show(planned, json_)
-    if plan_only:
-        if not json_:
-            say("this is a plan: nothing was changed")
-        return 0
-    artifacts.push(hub, to_push, quiet=json_)
-    done = hub.send(ApplyView, "POST", "/api/apply", ask)
-    refuse(done, f"apply {file}", json_)
-    if not json_ and done.changes != planned.changes:
-        say("meanwhile it became:")
-        show(done, json_)
-    return settled(hub, done, wait, timeout, json_)
+    if sent is not None:
+        hub = connect()
+        done = hub.answer_to(ApplyView, sent)
+        if done is not None:
+            if not json_:
+                show(done, json_)
+            return settled(hub, done, wait, timeout, json_)
+    from . import stepwise  # noqa: PLC0415 - to parse app files and archives takes long to load
 
-
-def _faulty(found: Faults, json_: bool) -> int:
-    if not json_:
-        raise faulty(found, "apply")
-    as_json(checked(found, found.name))
-    return EXIT_FAILED
-
-
-def complete(parsed: Parsed, found: dict[str, dict[str, artifacts.Found]]) -> tuple[App, ...]:
-    """The apps with the digests of their archives."""
-    return tuple(
-        with_artifacts(app, {arch: one.artifact for arch, one in found.get(app.name, {}).items()})
-        for app in parsed.apps
-    )
-
-
-def expected(hub: Client, parsed: Parsed) -> dict[str, int]:
-    """The revisions that the file takes the place of: where somebody changes one meanwhile, the hub refuses."""
-    there = {app.name: app.revision for app in hub.get(tuple[AppView, ...], "/api/apps")}
-    return {app.name: there.get(app.name, 0) for app in parsed.apps}
+    words = stepwise.Words(file, plan_only, reason, confirm, leave_data, json_, sent is not None)
+    step = stepwise.apply(words)
+    return step if isinstance(step, int) else settled(step.hub, step.done, wait, timeout, json_)

@@ -8,10 +8,8 @@ from msgspec import Struct
 from ..appfile import Faults, Parsed, format_faults, json_schema, parse
 from ..appfile.parse import TEXT_MAX
 from .errors import EXIT_FAILED, CliError
-from .options import json_option
+from .options import file_argument, json_option
 from .show import as_json, count, listed, say
-
-file_argument = click.argument("file", metavar="FILE", type=click.Path(allow_dash=True))
 
 
 class Checked(Struct, frozen=True):
@@ -59,10 +57,10 @@ def content(file: str) -> bytes:
     return data if isinstance(data, bytes) else data.encode()
 
 
-def faulty(found: Faults, what: str) -> CliError:
-    """All faults as one error: the hub was not asked."""
+def faulty(found: Faults, what: str, then: str = "nothing was sent to the hub") -> CliError:
+    """All faults as one error: the hub was not asked, unless `then` says that it was."""
     summary = f"cannot {what} {found.name}: {count(len(found.faults), 'fault')}"
-    return CliError(f"{summary}\n{format_faults(found)}", "nothing was sent to the hub", EXIT_FAILED)
+    return CliError(f"{summary}\n{format_faults(found)}", then, EXIT_FAILED)
 
 
 @click.command()

@@ -1,7 +1,8 @@
-"""The hub's API as the command line uses it: one connection per call, every failure a CliError.
+"""The hub's API as the command line uses it: every failure is a CliError.
 
 The hubs of the settings are tried in order. A change carries an idempotency key, and is sent once more when the
-connection breaks before its answer came: the hub does it once all the same.
+connection breaks before its answer came: the hub does it once all the same. Between `with` and its end one connection
+serves all calls; otherwise each call has its own.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import http.client
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from types import TracebackType
-from typing import IO, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Protocol, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -19,7 +21,11 @@ import msgspec
 from ..api.views import Refusal
 from .errors import EXIT_FAILED, EXIT_REFUSED, EXIT_UNREACHABLE, CliError
 from .pinned import CONNECT_FAULTS, PinnedConnection
+from .places import Known
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .early import Sent
 
 T = TypeVar("T")
 Query = Mapping[str, str | int | bool | None]
@@ -29,6 +35,7 @@ HTTP_ERROR = 400
 NOT_FOUND = 404
 HUB_FAULT = 500
 CHUNK = 1 << 20
+REPEATABLE = {"GET", "HEAD"}
 BROKEN = (OSError, http.client.HTTPException)
 
 
@@ -55,6 +62,18 @@ class Client:
         self.settings = settings
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
+        self._keeping = False
+        self._idle: PinnedConnection | None = None
+
+    def __enter__(self) -> Self:
+        self._keeping = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._keeping = False
+        if self._idle is not None:
+            self._idle.close()
+            self._idle = None
 
     def get(self, kind: type[T], path: str, **query: str | int | bool | None) -> T:
         """The answer to a GET, decoded as `kind`."""
@@ -71,6 +90,26 @@ class Client:
             return self._sent(kind, method, path, data, headers)
         except BrokenOff:
             return self._sent_again(kind, method, path, data, headers)
+
+    def answer_to(self, kind: type[T], sent: Sent) -> T | None:
+        """What the hub answers to a change that is on its way; None where it refused it, and nothing was changed."""
+        connection = self._connection(sent.hub)
+        connection.adopt(sent.line)
+        response = http.client.HTTPResponse(sent.line, method="POST")
+        try:
+            try:
+                response.begin()
+                with self._answer(connection, response, "apply") as answer:
+                    return decoded(kind, answer.read())
+            except BROKEN:
+                connection.close()
+                return self._sent_again(kind, "POST", sent.target, sent.body, sent.headers)
+            except BrokenOff:
+                return self._sent_again(kind, "POST", sent.target, sent.body, sent.headers)
+        except Refused as no:
+            if no.status >= HUB_FAULT:
+                raise
+            return None
 
     def _sent_again(self, kind: type[T], method: str, path: str, data: bytes, headers: dict[str, str]) -> T:
         """The same once more, by the same key. Where the hub is gone, nobody here knows what became of the first."""
@@ -96,7 +135,8 @@ class Client:
     def has(self, path: str) -> bool:
         """Whether a HEAD of `path` finds something. A HEAD's refusal has no body, so that only its number is said."""
         try:
-            with self._open("HEAD", path):
+            with self._open("HEAD", path) as answer:
+                answer.read()  # there is nothing, and the connection knows only then that it is free
                 return True
         except Refused as refused:
             if refused.status == NOT_FOUND:
@@ -126,30 +166,57 @@ class Client:
         headers: dict[str, str] | None = None,
         endless: bool = False,
     ) -> Answer:
-        connection = self._connected()
+        kept, self._idle = self._idle, None
+        if kept is not None and method in REPEATABLE:
+            kept.wait(None if endless else self._connect_seconds)
+            with suppress(BrokenOff):  # the hub may have ended it meanwhile
+                return self._asked(kept, method, path, body, headers)
+            kept = None
+        if kept is not None and not isinstance(body, bytes):  # what is streamed cannot be sent once more
+            kept.close()
+            kept = None
+        connection = kept or self._connected()
+        connection.wait(None if endless else self._read_seconds)
+        return self._asked(connection, method, path, body, headers)
+
+    def _asked(
+        self,
+        connection: PinnedConnection,
+        method: str,
+        path: str,
+        body: bytes | Readable | None,
+        headers: dict[str, str] | None,
+    ) -> Answer:
         doing = f"{method} {path.partition('?')[0]}"
         try:
-            if endless:
-                connection.wait(None)
             _ask(connection, method, path, body, self._who() | (headers or {}))
             response = connection.getresponse()
         except BROKEN as error:
             connection.close()
             raise BrokenOff(doing, error) from error
-        answer = Answer(connection, response, doing)
-        if response.status >= HTTP_ERROR:
-            with answer:
-                raise refused(response.status, answer.read())
-        return answer
+        return self._answer(connection, response, doing)
+
+    def _answer(self, connection: PinnedConnection, response: http.client.HTTPResponse, doing: str) -> Answer:
+        """Raises Refused."""
+        if response.status < HTTP_ERROR:
+            return Answer(connection, response, doing, self._give_back)
+        with Answer(connection, response, doing) as answer:
+            raise refused(response.status, answer.read())
+
+    def _give_back(self, connection: PinnedConnection) -> None:
+        """A connection on which nothing is under way."""
+        if self._keeping and self._idle is None:
+            self._idle = connection
+        else:
+            connection.close()
 
     def _who(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.settings.token}"}
 
     def _connected(self) -> PinnedConnection:
-        s = self.settings
         reasons = []
-        for hub in s.hubs:
-            connection = PinnedConnection(hub, s.pin, s.socket, self._connect_seconds, self._read_seconds)
+        for hub in self.settings.hubs:
+            connection = self._connection(hub)
             try:
                 connection.connect()
                 return connection
@@ -161,6 +228,11 @@ class Client:
             "running work is not affected: on a node, 'skerry-agent status' says how it is",
             EXIT_UNREACHABLE,
         )
+
+    def _connection(self, hub: str) -> PinnedConnection:
+        s = self.settings
+        known = Known(s.source) if s.source else None
+        return PinnedConnection(hub, s.pin, s.socket, self._connect_seconds, self._read_seconds, known)
 
 
 def _plainly(error: Exception) -> str:
@@ -185,12 +257,22 @@ def _ask(
 
 
 class Answer:
-    """A response; its connection closes with it. A read that breaks raises BrokenOff."""
+    """A response. A read that breaks raises BrokenOff.
 
-    def __init__(self, connection: PinnedConnection, response: http.client.HTTPResponse, doing: str) -> None:
+    At its end the connection is given to `whole`, if it can serve another call, and else closed.
+    """
+
+    def __init__(
+        self,
+        connection: PinnedConnection,
+        response: http.client.HTTPResponse,
+        doing: str,
+        whole: Callable[[PinnedConnection], None] | None = None,
+    ) -> None:
         self._connection = connection
         self._response = response
         self._doing = doing
+        self._whole = whole
 
     def read(self, size: int | None = None) -> bytes:
         try:
@@ -210,7 +292,10 @@ class Answer:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connection.close()
+        if self._whole is not None and self._response.isclosed() and not self._response.will_close:
+            self._whole(self._connection)
+        else:
+            self._connection.close()
 
 
 def api(*parts: str) -> str:

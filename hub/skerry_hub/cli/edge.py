@@ -6,7 +6,6 @@ the program something came from.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 
 import click
@@ -15,22 +14,28 @@ from .errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, CliError
 from .show import safe
 
 
-def run(command: click.Command, argv: Sequence[str]) -> int:
-    """Runs `command` with the words `argv`; the exit code."""
+def run(command: click.Command, argv: Sequence[str], given: object = None) -> int:
+    """Runs `command` with the words `argv`; the exit code. `given` is the object of its context."""
     debug = "--debug" in argv
     try:
-        result = command.main(args=list(argv), prog_name="skerry", standalone_mode=False)
+        result = command.main(args=list(argv), prog_name="skerry", standalone_mode=False, obj=given)
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     except (CliError, click.ClickException, OSError) as error:
         if debug:
-            traceback.print_exc()
+            _trace()
         return _say(_explained(error))
     except Exception as error:  # noqa: BLE001 - the outermost edge: nobody else could say it
         if debug:
-            traceback.print_exc()
+            _trace()
         return _say(_unexpected(error))
     return result if isinstance(result, int) else 0
+
+
+def _trace() -> None:
+    from traceback import print_exc  # noqa: PLC0415 - hardly ever
+
+    print_exc()
 
 
 def _explained(error: Exception) -> CliError:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 
 from ..api.views import PersonView, RegionAsk, RegionView, ResumeAsk, ResumeView, StatusView
-from ..appfile.units import write_duration
+from ..units import write_duration
 from .errors import EXIT_USAGE, CliError
 from .group import Group
 from .options import Duration, agree, connect, json_option, options, reason_option, yes_option

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from ..appfile.units import Wrong, duration, write_duration
+from ..units import Wrong, duration, write_duration
 from .client import Client
 from .complete import app_names, node_names
 from .errors import EXIT_USAGE, CliError
@@ -32,6 +32,7 @@ confirm_only_option = click.option("--confirm", is_flag=True, help="Yes, even if
 leave_data_option = click.option(
     "--leave-data", is_flag=True, help="Yes, even if a copy leaves its volumes' data behind on a node."
 )
+file_argument = click.argument("file", metavar="FILE", type=click.Path(allow_dash=True))
 app_argument = click.argument("app", shell_complete=app_names)
 node_argument = click.argument("node", shell_complete=node_names)
 
@@ -48,8 +49,8 @@ def options(*wanted: Callable[[F], F]) -> Callable[[F], F]:
 
 
 def connect() -> Client:
-    """The hub that the operator's settings name. Raises CliError."""
-    return Client(load())
+    """The hub that the operator's settings name; its connection is closed when the command ends. Raises CliError."""
+    return click.get_current_context().with_resource(Client(load()))
 
 
 class Duration(click.ParamType[int]):

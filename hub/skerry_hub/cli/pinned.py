@@ -1,7 +1,7 @@
 """One HTTPS connection to a hub that proves itself by the mesh root before anything secret is sent.
 
 No certificate authority and no clock has a part in it: the hub shows, over this very connection, a delegation that the
-root signed and that names the TLS key in use. `connect` returns only then.
+root signed and that names the TLS key in use, or a certificate for which it did so before. `connect` returns only then.
 """
 
 from __future__ import annotations
@@ -11,26 +11,37 @@ import socket
 import ssl
 from urllib.parse import urlsplit
 
-from skerry_protocol.codec import WireError, decode
-from skerry_protocol.signing import BadSignature, Signed, open_delegation, tls_key_of
+from .places import Known
 
 DELEGATION_MAX = 65536
 BLOCK = 1 << 18
 OK = 200
 KEEPALIVE_SECONDS = 30
 
-CONNECT_FAULTS = (OSError, http.client.HTTPException, BadSignature, WireError)
+
+class NotVouched(Exception):
+    """What is there does not prove that it is a hub of this mesh; the text says why."""
+
+
+CONNECT_FAULTS = (OSError, http.client.HTTPException, NotVouched)
 """What `connect` raises; OSError holds refused, timed out, no such name and TLS that goes wrong."""
 
 
 class PinnedConnection(http.client.HTTPSConnection):
     """`address` is the hub's `https://host:port`, `pin` the SHA-256 (hex) of the root's public key.
 
-    With `unix_socket` the bytes go through there (a lab's hub has no address that this machine could reach).
+    With `unix_socket` the bytes go through there (a lab's hub has no address that this machine could reach). `known`
+    is where the certificate of a hub that proved itself is kept.
     """
 
     def __init__(
-        self, address: str, pin: str, unix_socket: str | None, connect_seconds: float, read_seconds: float
+        self,
+        address: str,
+        pin: str,
+        unix_socket: str | None,
+        connect_seconds: float,
+        read_seconds: float,
+        known: Known | None = None,
     ) -> None:
         parts = urlsplit(address)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -39,15 +50,24 @@ class PinnedConnection(http.client.HTTPSConnection):
         host, port = parts.hostname or "", parts.port or 443
         super().__init__(host, port, timeout=connect_seconds, context=context, blocksize=BLOCK)
         self._tls = context
+        self._address = address
         self._pin = pin
+        self._known = known
         self._unix_socket = unix_socket
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
 
     def connect(self) -> None:
         """Connects and checks who is there. Raises one of CONNECT_FAULTS."""
-        self.sock = self._tls.wrap_socket(self._plain(), server_hostname=self.host or None)
-        self._prove()
+        self.sock = line = self._tls.wrap_socket(self._plain(), server_hostname=self.host or None)
+        certificate = line.getpeercert(binary_form=True) or b""
+        if self._known is None or not self._known.holds(self._address, self._pin, certificate):
+            self._prove(certificate)
+        self.wait(self._read_seconds)
+
+    def adopt(self, line: ssl.SSLSocket) -> None:
+        """Goes on with a connection on which the hub has proved itself."""
+        self.sock = line
         self.wait(self._read_seconds)
 
     def wait(self, seconds: float | None) -> None:
@@ -75,16 +95,17 @@ class PinnedConnection(http.client.HTTPSConnection):
             raise OSError(f"{self._unix_socket}: {error.strerror or error}") from error
         return plain
 
-    def _prove(self) -> None:
-        assert isinstance(self.sock, ssl.SSLSocket)
-        shown = tls_key_of(self.sock.getpeercert(binary_form=True) or b"")
+    def _prove(self, certificate: bytes) -> None:
+        from .proof import check  # noqa: PLC0415 - a hub that is known needs no cryptography of ours
+
         self.request("GET", "/join/delegation")
         answer = self.getresponse()
         body = answer.read(DELEGATION_MAX)
         if answer.status != OK:
-            raise WireError(f"it shows no delegation (it answered {answer.status}): is it a hub?")
-        delegation = open_delegation(decode(Signed, body, limit=DELEGATION_MAX), self._pin)
-        if delegation.tls_key != shown:
-            raise BadSignature("the mesh's root does not vouch for the TLS key in use")
+            raise NotVouched(f"it shows no delegation (it answered {answer.status}): is it a hub?")
+        if (wrong := check(body, self._pin, certificate)) is not None:
+            raise NotVouched(wrong)
         if self.sock is None:
             raise http.client.HTTPException("it ended the connection after showing who it is")
+        if self._known is not None:
+            self._known.keep(self._address, self._pin, certificate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..api.views import ApplyView
-from ..loops.changes import Kind
+from ..loops.telling import Kind
 from .progress import Wanted
 
 ORDER = list(Kind)

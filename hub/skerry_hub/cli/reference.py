@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from . import cli
+from .verbs import cli
 
 HEAD = """# `skerry`: the operator's command line
 

@@ -5,24 +5,20 @@
     token = "<the operator's secret>"
     socket = "/run/…/api.sock"           # optional: reach the hub through this Unix socket (the lab does)
 
-Looked for in this order: the file that SKERRY_CONFIG names, the user's own, that of the lab named `lab`.
+Which file that is, `places` says.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..lab.layout import Paths
+from . import places
 from .errors import CliError
 
-OWN = "~/.config/skerry/operator.toml"
-FILE = "operator.toml"
-LAB = Paths("lab")
 PIN = re.compile(r"[0-9a-f]{64}")
 REQUIRED = ("hub", "pin", "token")
 
@@ -38,30 +34,18 @@ class Settings:
     source: str = ""
 
 
-def candidates() -> tuple[Path, ...]:
-    """The files that may hold the settings, the one that counts most first."""
-    named = os.environ.get("SKERRY_CONFIG")
-    if named:
-        return (Path(named).expanduser(),)
-    return (Path(OWN).expanduser(), lab_hub())
-
-
-def lab_hub() -> Path:
-    """What `skerry-hub init` wrote for the lab's hub. That hub is reached by the lab's own socket alone."""
-    return LAB.hub_data / FILE
-
-
 def load(paths: tuple[Path, ...] | None = None) -> Settings:
-    """The settings in the first of `paths` (`candidates` by default) that is there. Raises CliError."""
-    paths = candidates() if paths is None else paths
+    """The settings in the first of `paths` (by default `places.candidates`) that is there. Raises CliError."""
+    lab = Path(places.LAB)  # its hub is reached by the lab's own socket alone
+    paths = tuple(map(Path, places.candidates())) if paths is None else paths
     for path in paths:
         try:
             found = parse(path.read_text(encoding="utf-8"), str(path))
-            return replace(found, socket=found.socket or str(LAB.api)) if path == lab_hub() else found
+            return replace(found, socket=found.socket or places.LAB_SOCKET) if path == lab else found
         except (FileNotFoundError, NotADirectoryError):
             continue
         except PermissionError as error:
-            if path == lab_hub():
+            if path == lab:
                 continue  # somebody else's lab
             raise CliError(f"cannot read {path}: {error.strerror}") from error
         except (OSError, UnicodeDecodeError) as error:

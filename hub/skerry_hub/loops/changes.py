@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-
-from msgspec import Struct
 
 from skerry_protocol.app import App
 from skerry_protocol.change import ChangeClass, changed_fields, classify
@@ -21,33 +18,10 @@ from ..model import AppRow, NodeRow, Placement, Turned
 from .claims import lease_of
 from .compile import CONFIRM_FROM
 from .fits import may_leave_data
-from .scheduler import Schedule, turned_text
+from .scheduler import Schedule
+from .telling import Change, Kind, turned_text
 
 Plan = Callable[[list[AppRow]], Schedule]
-
-
-class Kind(StrEnum):
-    """What happens to copies, mildest first."""
-
-    NONE = "none"
-    LIVE = "live"
-    RESTART = "restart"
-    REPLACE = "replace"
-    PLACE = "place"
-    REMOVE = "remove"
-
-
-class Change(Struct, frozen=True):
-    """One kind of thing that happens to copies of one app. `nodes`: names, sorted; for `replace` where they were."""
-
-    app: AppName
-    kind: Kind
-    fields: tuple[str, ...] = ()
-    nodes: tuple[NodeName, ...] = ()
-    text: str = ""
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def compile_node(
         node_name=node.name,
         labels=dict(sorted(node.labels.items())),
     )
-    if rows and rows[-1].content == content_key(draft) and _can_take(rows[-1], fact):
+    if rows and rows[-1].content == content_key(draft) and _can_take(rows, fact):
         return None
     many = most_vanish(known, instances)
     if many is None:
@@ -139,13 +139,25 @@ def _known(rows: list[AssignmentRow], fact: Fact | None) -> list[AssignmentRow] 
     return [row for row in rows if row.issued.version >= accepted.version]
 
 
-def _can_take(newest: AssignmentRow, fact: Fact | None) -> bool:
-    """Whether the newest assignment knows what the node holds.
+def _can_take(rows: Sequence[AssignmentRow], fact: Fact | None) -> bool:
+    """Whether the newest of these assignments (oldest first) knows what the node holds.
 
     Not so where an older disk took the place of the node's own, or where its word was taken after a restore.
     """
-    accepted = fact.accepted if fact else None
-    return accepted is None or newest.since is None or accepted in (newest.issued, *newest.since)
+    accepted, since = fact.accepted if fact else None, rows[-1].since
+    if accepted is None or since is None or accepted in (rows[-1].issued, *since):
+        return True
+    oldest = min((one.version for one in since), default=None)
+    own = (row.issued for row in rows if row.since is not None)  # not what was taken by a node's word, later
+    return oldest is not None and any(one == accepted and one.version >= oldest for one in own)
+
+
+def bounds(since: Sequence[Issued]) -> tuple[Issued, ...]:
+    """What is kept of a whole `since`, from which `_can_take` knows all of it by the rows that are there.
+
+    A node may miss a thousand changes; were each to be kept with all before it, the last ones would take the longest.
+    """
+    return tuple(dict.fromkeys((since[0], min(since, key=lambda one: one.version)))) if since else ()
 
 
 def _since(known: list[AssignmentRow], fact: Fact | None) -> tuple[Issued, ...]:

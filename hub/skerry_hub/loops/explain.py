@@ -27,7 +27,7 @@ from ..model import (
     Turned,
     Waiting,
 )
-from .scheduler import turned_text
+from .telling import turned_text
 
 HUB_STAGES = ("admit", "rollout", "schedule", "compile", "sign", "publish")
 STAGES = (*HUB_STAGES, *(step.value for step in StepName))
@@ -85,6 +85,7 @@ class _Known:
     nodes: Mapping[NodeId, NodeRow]
     newest: Mapping[NodeId, AssignmentRow]
     withheld: Mapping[NodeId, str]
+    hindered: Mapping[NodeId, str]
     now_ms: int
 
 
@@ -102,9 +103,11 @@ def why(
     now_ms: int,
     *,
     withheld: Mapping[NodeId, str] | None = None,
+    hindered: Mapping[NodeId, str] | None = None,
 ) -> Why:
     """Explains one app; rows of other apps are passed over. `newest`: each node's newest assignment. `withheld`: nodes
-    whose next assignment may not be made, with the reason."""
+    whose next assignment may not be made, with the reason. `hindered`: what nodes say that nothing can be switched for.
+    """
     known = _Known(
         row=row,
         claims={one.instance: one for one in claims if one.app == row.name and one.state is ClaimState.HELD},
@@ -115,6 +118,7 @@ def why(
         nodes={node.id: node for node in nodes},
         newest={one.node: one for one in newest},
         withheld=withheld or {},
+        hindered=hindered or {},
         now_ms=now_ms,
     )
     placed = sorted(
@@ -173,6 +177,9 @@ def _copy(placement: Placement, known: _Known) -> CopyWhy:
         headline = f"{name} on {node_name}: {_in_place(word)}"
     else:
         headline = _headline(name, node_name, at, known.now_ms)
+        hinders = known.hindered.get(placement.node)
+        if hinders is not None and at.state in {StepState.WAITING, StepState.RUNNING}:
+            headline += f" ({node_name} says {hinders})"
     claim = known.claims.get(placement.instance)
     return CopyWhy(
         name=name,

@@ -6,6 +6,7 @@ Owns the rules that no load changes: state, names, labels, architecture. How muc
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 from skerry_protocol.app import App
 
@@ -17,8 +18,15 @@ SILENT = "silent for a lost_after"
 
 def place_key(app: App) -> str:
     """Names the rules that decide whether a node fits. Equal keys, equal rules; copies keep the key they passed."""
-    labels = sorted((key, tuple(sorted(values))) for key, values in app.place.labels.items())
-    rules = (labels, sorted(app.place.nodes), sorted(app.artifacts))
+    labels = tuple((key, tuple(values)) for key, values in app.place.labels.items())
+    return _key(labels, tuple(app.place.nodes), tuple(app.artifacts))
+
+
+@lru_cache(4096)  # asked of every copy in every run
+def _key(
+    labels: tuple[tuple[str, tuple[str, ...]], ...], nodes: tuple[str, ...], archs: tuple[str, ...]
+) -> str:
+    rules = (sorted((key, tuple(sorted(values))) for key, values in labels), sorted(nodes), sorted(archs))
     return hashlib.sha256(repr(rules).encode()).hexdigest()[:16]
 
 

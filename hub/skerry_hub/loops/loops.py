@@ -7,7 +7,7 @@ known here and now (who was heard lately, the moment, entropy) is in the Moment,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from skerry_protocol import signing
@@ -30,7 +30,7 @@ from ..model import (
     Word,
 )
 from .claims import Unknown, may_run, step_claims
-from .compile import Withheld, compile_node, content_key
+from .compile import Withheld, bounds, compile_node, content_key
 from .graph import Fields, Graph, Step
 from .scheduler import Schedule, schedule
 
@@ -43,7 +43,8 @@ Freed = frozenset[tuple[AppName, int, Claim]]
 class State:
     """The stored state that a run reads, as of the last commit. `issued` has no bytes; `paused` nodes get nothing.
 
-    `unshown` are the paused ones that only claim to be ahead. `words`: by whose word copies ended that some issued
+    `steps` are the words on whether copies are healthy, `told` the copies that any step is known of. `unshown` are the
+    paused ones that only claim to be ahead. `words`: by whose word copies ended that some issued
     assignment has.
     """
 
@@ -57,6 +58,7 @@ class State:
     claims: Sequence[ClaimRow]
     issued: Mapping[NodeId, Sequence[AssignmentRow]]
     steps: Sequence[StepRow] = ()
+    told: frozenset[InstanceId] = frozenset()
     paused: frozenset[NodeId] = frozenset()
     unshown: frozenset[NodeId] = frozenset()
     overwrites: Mapping[NodeId, Issued] = field(default_factory=dict)
@@ -268,7 +270,7 @@ def signed(draft: Assignment, moment: Moment) -> AssignmentRow:
         made_at_ms=moment.now_ms,
         copies=draft.instances,
         content=content_key(draft),
-        since=draft.since,
+        since=bounds(draft.since),
     )
 
 
@@ -318,11 +320,6 @@ PREVIEW = Graph(tuple(step for step in GRAPH.steps if step.name != "sign"))
 def with_apps(state: State, rows: Iterable[AppRow]) -> State:
     """The state as it would be with these apps: for showing what an apply would do."""
     new = {row.name: row for row in rows}
-    apps = [new.get(row.name, row) for row in state.apps]
-    apps += [row for row in new.values() if all(old.name != row.name for old in state.apps)]
+    apps = {row.name: row for row in state.apps} | new
     revisions = {**state.revisions, **{(row.name, row.revision): row for row in new.values()}}
-    return _replaced(state, apps=apps, revisions=revisions)
-
-
-def _replaced(state: State, **values: object) -> State:
-    return State(**{**{name: getattr(state, name) for name in State.__dataclass_fields__}, **values})
+    return replace(state, apps=list(apps.values()), revisions=revisions)

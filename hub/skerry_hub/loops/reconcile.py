@@ -1,7 +1,8 @@
 """Runs the control loops: one at a time, each in one transaction, whenever something that they read was committed.
 
 Order in a run: load the state, run the graph (`loops`), write what changed by the hand of each step's owner, commit,
-publish. A run that fails changes nothing, says so, and is tried again with the next change or after a while.
+publish. A run that fails changes nothing, says so, and is tried again with the next change or after a while. An
+operator's change of apps makes its run in its own transaction (`load`, `decide`, `keep`): one commit for both.
 """
 
 from __future__ import annotations
@@ -9,24 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
 
-from skerry_protocol.app import App
-from skerry_protocol.ids import AppName, NodeId
+from skerry_protocol.ids import NodeId
 from skerry_protocol.messages import Issued
 
-from ..clock import now_ms
+from ..clock import monotonic_ms, now_ms
 from ..identity import Identity
-from ..journal import Happened, note, revision
-from ..model import AppRow, AssignmentRow, Fact, NodeRow, Placement
-from ..restoring import paused
-from ..store import Owner, Store, StoreError, Transaction, View, rows
+from ..journal import Happened, note
+from ..model import Fact, NodeRow, Placement
+from ..store import Owner, Store, Transaction, View, rows
 from ..store import schema as s
 from . import loops
 from .loops import Moment, Outcome, State
+from .reading import Reading
 
 LOG = logging.getLogger(__name__)
 
@@ -35,6 +35,9 @@ READ = frozenset({"apps", "nodes", "facts", "losses", "steps", "meta", "paused"}
 KEPT_ASSIGNMENTS = 5
 RETRY_S = 5.0
 LINGER_S = 0.02
+RESTS = 9  # times as long as a run took: with thousands of nodes the rest of the hub needs the processor too
+REST_MOST_S = 10.0
+CAN_WAIT = frozenset({"facts", "steps"})  # what nodes say when they did as they were told
 CAUGHT_UP_S = 5.0
 
 
@@ -59,28 +62,40 @@ class Reconciler:
         self._publish = publish
         self._done = done
         self._wanted = asyncio.Event()
+        self._pressing = asyncio.Event()
         self._ran = asyncio.Event()
         self._begun = self._over = 0
-        self._revisions: dict[tuple[AppName, int], AppRow] = {}
+        self._reading = Reading(identity)
         store.on_commit(self._committed)
 
-    def kick(self) -> None:
-        """Asks for a run soon."""
+    def kick(self, pressing: bool = True) -> None:
+        """Asks for a run soon; one that is not pressing waits until the loops have rested from the last."""
         self._wanted.set()
+        if pressing:
+            self._pressing.set()
 
     def _committed(self, tables: frozenset[str]) -> None:
         if tables & READ:
-            self.kick()
+            self.kick(bool(tables & (READ - CAN_WAIT)))
+
+    async def _linger(self, took_s: float) -> None:
+        """Changes that come together are one run. With many nodes there is always one, and nearly all can wait."""
+        await asyncio.sleep(LINGER_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(RESTS * took_s, REST_MOST_S)):
+                await self._pressing.wait()
 
     async def run(self) -> None:
         """Runs the loops until cancelled."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
+            self._pressing.clear()
             try:
+                began = monotonic_ms()
                 await self.once()
                 self.trouble = None
-                await asyncio.sleep(LINGER_S)  # changes that come together are one run
+                await self._linger((monotonic_ms() - began) / 1000)
             except Exception as error:
                 self.trouble = f"the control loops failed: {type(error).__name__}: {error}"
                 LOG.exception("the control loops failed (they are run again in %.0f s)", RETRY_S)
@@ -92,17 +107,32 @@ class Reconciler:
         self._begun = number = self._begun + 1
         async with self._store.write() as tx:
             state = await self.load(tx)
-            outcome = await asyncio.to_thread(loops.run, state, self.bare_moment())
-            await _write(tx, state, outcome)
+            outcome = await self.decide(state)
+            await self.keep(tx, state, outcome)
+        self._over = max(self._over, number)
+        self._ran.set()
+        self._ran = asyncio.Event()
+        return outcome
+
+    async def decide(self, state: State) -> Outcome:
+        """What the loops make of `state` now; nothing is written."""
+        return await asyncio.to_thread(loops.run, state, self.bare_moment())
+
+    async def keep(self, tx: Transaction, state: State, outcome: Outcome) -> None:
+        """Writes what was decided on `state`, which is how `tx` leaves the store; it is sent once that is committed.
+
+        The commit asks for no other run then, unless keeping this changed what the loops read.
+        """
+        if not await _write(tx, state, outcome):
+            tx.knowing.add(self._committed)
+        tx.then.append(lambda: self._kept(state, outcome))
+
+    def _kept(self, state: State, outcome: Outcome) -> None:
         self.runs += 1
         self.last = outcome
         if outcome.assignments:
             self._publish([row.node for row in outcome.assignments])
         self._done(state, outcome)
-        self._over = max(self._over, number)
-        self._ran.set()
-        self._ran = asyncio.Event()
-        return outcome
 
     async def caught_up(self, within_s: float = CAUGHT_UP_S) -> None:
         """Returns when what was committed before has been decided upon, or after a while."""
@@ -120,61 +150,11 @@ class Reconciler:
 
     async def load(self, view: View) -> State:
         """All that the loops read."""
-        mesh = await rows.mesh(view)
-        if mesh is None:
-            raise StoreError("cannot run: the store has no mesh")
-        placements = await rows.placements(view)
-        apps = await rows.apps(view)
-        issued = await rows.issued(view)
-        held = await paused.paused_rows(view)
-        by_node: dict[NodeId, list[AssignmentRow]] = {}
-        for row in issued:
-            by_node.setdefault(row.node, []).append(row)
-        live = {one.instance for one in placements}
-        gone = {instance for row in issued for instance in row.instances} - live
-        used = {(one.app, one.revision) for one in placements}
-        used |= {(copy.app, copy.revision) for row in issued for copy in row.copies}
-        return State(
-            mesh=mesh,
-            apps=apps,
-            revisions=await self._all_revisions(view, apps, used),
-            nodes=[msgspec.structs.replace(one, region=mesh.region) for one in await rows.nodes(view)],
-            facts={fact.node: fact for fact in await rows.facts(view)},
-            losses=await rows.losses(view),
-            placements=placements,
-            claims=await rows.claims(view),
-            issued=by_node,
-            steps=await rows.steps(view, live=True),
-            words=await rows.words(view, gone),
-            paused=frozenset(one.node for one in held if not one.overwrite),
-            unshown=frozenset(one.node for one in held if one.envelope is None),
-            overwrites={one.node: one.issued for one in held if one.overwrite},
-            holds={one.node: paused.holds(self._identity, one) for one in held if one.overwrite},
-        )
-
-    async def _all_revisions(
-        self, view: View, apps: list[AppRow], used: Iterable[tuple[AppName, int]]
-    ) -> dict[tuple[AppName, int], AppRow]:
-        """The revisions that copies run, and the newest of each app. One never changes, so that it is read once."""
-        for row in apps:
-            self._revisions[row.name, row.revision] = row
-        for name, number in used:
-            found = None if (name, number) in self._revisions else await _revision(view, name, number)
-            if found is not None:
-                self._revisions[name, number] = found
-        return dict(self._revisions)
+        return await self._reading.state(view)
 
 
-async def _revision(view: View, name: AppName, number: int) -> AppRow | None:
-    found = await revision(view, "app", name, number)
-    if found is None:
-        return None
-    app = None if found.content is None else msgspec.json.decode(bytes(found.content), type=App)
-    return AppRow(name, number, app, found.changer, found.reason, found.at_ms)
-
-
-async def _write(tx: Transaction, state: State, outcome: Outcome) -> None:
-    """What the run changed, by the hand of each owner."""
+async def _write(tx: Transaction, state: State, outcome: Outcome) -> bool:
+    """What the run changed, by the hand of each owner. Whether the loops read any of it, and have to look again."""
     await _placements(tx, state, outcome)
     before = {(row.app, row.number): row for row in state.claims}
     new = [row for row in outcome.claims if before.get((row.app, row.number)) != row]
@@ -182,8 +162,8 @@ async def _write(tx: Transaction, state: State, outcome: Outcome) -> None:
     sign = tx.as_owner(Owner.SIGN)
     await sign.add(s.assignments, (rows.assignment_values(row) for row in outcome.assignments))
     await _prune(tx, state, outcome)
-    await _confirmed(tx, state, outcome)
-    await _overwritten(tx, state)
+    confirmed = await _confirmed(tx, state, outcome)
+    return await _overwritten(tx, state) or confirmed
 
 
 async def _placements(tx: Transaction, state: State, outcome: Outcome) -> None:
@@ -227,25 +207,35 @@ def _droppable(issued: list[Issued], fact: Fact | None) -> list[Issued]:
     return [one for one in issued[:-KEPT_ASSIGNMENTS] if one.version < oldest]
 
 
-async def _confirmed(tx: Transaction, state: State, outcome: Outcome) -> None:
+async def _confirmed(tx: Transaction, state: State, outcome: Outcome) -> bool:
     """An operator's confirmation is used up once the node accepted what it was for."""
     new = {row.node for row in outcome.assignments}
-    hand = tx.as_owner(Owner.OPERATORS)
-    for node in state.nodes:
-        if node.confirmed_by is not None and node.id not in new and _settled(node, state):
-            await rows.put_node(hand, msgspec.structs.replace(node, confirmed_by=None))
+    used = [
+        node
+        for node in state.nodes
+        if node.confirmed_by is not None and node.id not in new and _settled(node, state)
+    ]
+    for node in used:
+        row = msgspec.structs.replace(node, confirmed_by=None)
+        await rows.put_node(tx.as_owner(Owner.OPERATORS), row)
+    return bool(used)
 
 
-async def _overwritten(tx: Transaction, state: State) -> None:
+async def _overwritten(tx: Transaction, state: State) -> bool:
     """An operator's overwriting is over once the node accepted something newer than what was to be overwritten.
 
     Not once it holds something known: until it beats, the facts here are the ones that came with the backup.
     """
-    hand = tx.as_owner(Owner.RESUME)
-    for node, over in state.overwrites.items():
-        fact = state.facts.get(node)
-        if fact is not None and fact.accepted is not None and fact.accepted.version > over.version:
-            await hand.drop(s.paused, s.paused.c.node == node)
+    over = [
+        node
+        for node, issued in state.overwrites.items()
+        if (fact := state.facts.get(node)) is not None
+        and fact.accepted is not None
+        and fact.accepted.version > issued.version
+    ]
+    for node in over:
+        await tx.as_owner(Owner.RESUME).drop(s.paused, s.paused.c.node == node)
+    return bool(over)
 
 
 def _settled(node: NodeRow, state: State) -> bool:

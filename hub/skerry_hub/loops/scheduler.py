@@ -19,6 +19,7 @@ from ..model import AppRow, ClaimRow, Loss, NodeRow, Placement, Turned, Waiting
 from .copies import Copies, Need, Situation
 from .fits import place_key
 from .room import Room, Want
+from .telling import turned_text
 
 ASKED_AT_ONCE = 20
 
@@ -32,6 +33,11 @@ class Schedule:
     turned: tuple[Turned, ...]
     waiting: tuple[Waiting, ...]
     ask: tuple[NodeId, ...] = ()
+
+    @property
+    def awaits_nodes(self) -> bool:
+        """Whether a node that is heard from now may change something: copies without a place, or away from home."""
+        return bool(self.turned or self.waiting or any(one.home is not None for one in self.placements))
 
 
 @dataclass
@@ -207,15 +213,6 @@ def _unplaced(need: Need, want: Want, room: Room, out: _Out) -> None:
     stays = need.leaves.instance if need.leaves is not None else need.replaces
     text = f"{need.reason}, but no other node takes the copy: {turned_text(by)}"
     out.waiting.append(Waiting(need.row.name, need.number, "schedule", text, stays))
-
-
-def turned_text(by: Mapping[str, int]) -> str:
-    """ "3 label disk=ssd, 1 memory": the filters with what each turned away, most first."""
-    if not by:
-        return "there is no node"
-    return ", ".join(
-        f"{count} {why}" for why, count in sorted(by.items(), key=lambda pair: (-pair[1], pair[0]))
-    )
 
 
 def _result(out: _Out) -> Schedule:

@@ -133,6 +133,7 @@ def hub_credentials(accounts: Accounts, region: Region) -> str:
     consumer = f"{subjects.REPORT_STREAM}.{subjects.REPORT_CONSUMER}"
     pub = [
         subjects.assign(region, "*"),
+        subjects.report(region, subjects.NOBODY),
         subjects.ask(region, "*"),
         subjects.nudge(region, "*"),
         "$JS.API.INFO",

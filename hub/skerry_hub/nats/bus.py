@@ -29,6 +29,7 @@ from skerry_protocol.messages import Ask, AskPart, Beat, BeatReply
 from ..clock import monotonic_ms, now_ms
 from . import asking, auth, link, reports
 from .link import BusError, StreamsLost
+from .probing import Probing
 from .publisher import MayReplace, Newest, Publisher
 from .rejects import Rejects
 
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 
 BEAT_MAX = 256 << 10
 BACK_OFF_LEAST_S = 0.1
+BROKEN_AFTER = 4
 BACK_OFF_MOST_S = 5.0
 ASK_TIMEOUT_S = 10.0
 
@@ -75,6 +77,7 @@ class HubBus:
         self.trouble: str | None = "not connected yet"
         self.connections = 0
         self.rejects = Rejects()
+        self.probing = Probing(region)
         self.publisher = Publisher(region, handlers.newest, handlers.may_replace)
         self._region = region
         self._accounts = accounts
@@ -101,6 +104,8 @@ class HubBus:
                 log.exception("the bus failed")
             log.warning("%s (connecting again)", self.trouble)
             failures = failures + 1 if self.connections == before else 0
+            if failures == BROKEN_AFTER:
+                self.probing.broken()  # who cannot set up its streams is no server to wait for
             most = min(BACK_OFF_MOST_S, BACK_OFF_LEAST_S * 2**failures)
             await asyncio.sleep(self._jitter.uniform(most / 2, most))
 
@@ -178,6 +183,7 @@ class HubBus:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.publisher.run(js))
             group.create_task(reports.run(js, self._do.on_report, self.rejects))
+            group.create_task(self.probing.run(js))
 
     async def _on_beat(self, message: Msg) -> None:
         node = subjects.node_of(message.subject)

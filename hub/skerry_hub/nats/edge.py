@@ -103,7 +103,9 @@ class Nats:
                 listen=self._listen,
                 program=self._program,
             )
-            self._server = NatsServer(settings, lambda: bus.account_token(revoked))
+            doubt = bus.probing.doubt.set
+            self._server = NatsServer(settings, lambda: bus.account_token(revoked), doubt)
+            bus.probing.broken = self._server.start_anew
             await asyncio.to_thread(self._server.check)
             self._tasks.append(asyncio.create_task(self._server.run()))
         self._tasks.append(asyncio.create_task(self.bus.run()))

@@ -13,6 +13,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import nats
@@ -20,8 +21,16 @@ import nats.errors
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import NotFoundError
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DiscardPolicy,
+    PersistMode,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import NotFoundError, ServerError
 
 from skerry_protocol import subjects
 from skerry_protocol.ids import Region
@@ -115,7 +124,7 @@ async def ensure_streams(js: JetStreamContext, region: Region) -> bool:
     ACK_WITHIN_S, and those after it would come first. Raises BusError where JetStream is not there.
     """
     try:
-        new = await _ensure(js, _assign_stream(region))
+        new = await _ensure(js, _assign_stream(region), in_the_store=True)
         await _ensure(js, _report_stream(region))
         with suppress(NotFoundError):
             await js.delete_consumer(subjects.REPORT_STREAM, subjects.REPORT_CONSUMER)
@@ -126,22 +135,36 @@ async def ensure_streams(js: JetStreamContext, region: Region) -> bool:
     return new
 
 
-async def _ensure(js: JetStreamContext, config: StreamConfig) -> bool:
+async def _ensure(js: JetStreamContext, config: StreamConfig, in_the_store: bool = False) -> bool:
+    """Whether it is new. One whose files somebody deleted is made anew where all that it holds is in the store."""
     assert config.name is not None
     try:
-        await js.stream_info(config.name)
+        there = await js.stream_info(config.name)
     except NotFoundError:
         await js.add_stream(config)
         return True
-    await js.update_stream(config)
+    try:
+        # How a stream is written is settled when it is made: one of an earlier hub stays as it was.
+        await js.update_stream(replace(config, persist_mode=there.config.persist_mode))
+    except ServerError as error:
+        if not in_the_store:
+            raise
+        log.warning("the stream %s of NATS is broken: %s (it is made anew)", config.name, error)
+        await js.delete_stream(config.name)
+        await js.add_stream(config)
+        return True
     return False
 
 
 def _assign_stream(region: Region) -> StreamConfig:
-    """The newest assignment of each node, which the node reads by direct get."""
+    """The newest assignment of each node, which the node reads by direct get.
+
+    What is acknowledged need not be on the disk yet: all of it is in the store, and each connection of the hub sees to
+    it that the stream has the newest. To sync each message would make a change to thousands take many seconds.
+    """
     return StreamConfig(
         name=subjects.ASSIGN_STREAM, subjects=[subjects.assign(region, "*")], storage=StorageType.FILE,
-        max_msgs_per_subject=1, allow_direct=True, discard=DiscardPolicy.OLD,
+        max_msgs_per_subject=1, allow_direct=True, discard=DiscardPolicy.OLD, persist_mode=PersistMode.ASYNC,
     )  # fmt: skip
 
 

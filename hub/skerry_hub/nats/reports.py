@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Sequence
+from typing import NamedTuple, Protocol
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -30,10 +31,23 @@ BATCH = 64
 FETCH_S = 30.0
 TRIES = 5
 FIRST_PAUSE_S = 0.1
-LATER_S = 60.0
+LATER_S = 15.0
 GONE_S = 3 * LATER_S
 
-OnReport = Callable[[NodeId, ReportBatch], Awaitable[None]]
+
+class OnReport(Protocol):
+    """Stores reports, all of them or none; returns after the commit."""
+
+    def __call__(self, *reports: tuple[NodeId, ReportBatch]) -> Awaitable[None]: ...
+
+
+class Report(NamedTuple):
+    """One of a node's on the stream."""
+
+    message: Msg
+    node: NodeId
+    batch: ReportBatch
+    number: int
 
 
 class Waiting:
@@ -71,8 +85,8 @@ async def run(js: JetStreamContext, on_report: OnReport, rejects: Rejects) -> No
     try:
         while True:
             heed()
-            for message in await _fetch(source):
-                await _take(message, on_report, rejects, waiting)
+            found = [await _read(message, rejects) for message in await _fetch(source)]
+            await _take_all([one for one in found if one is not None], on_report, rejects, waiting)
     finally:
         try:
             await source.unsubscribe()
@@ -98,8 +112,12 @@ async def _still_there(source: JetStreamContext.PullSubscription) -> None:
         raise StreamsLost(f"the stream of reports is gone: {error}") from error
 
 
-async def _take(message: Msg, on_report: OnReport, rejects: Rejects, waiting: Waiting) -> None:
+async def _read(message: Msg, rejects: Rejects) -> Report | None:
+    """The report; None where it is none, which is then off the stream."""
     node = subjects.node_of(message.subject)
+    if node == subjects.NOBODY:
+        await message.ack()
+        return None
     try:
         if NODE_ID.fullmatch(node) is None:
             raise WireError("the subject names no node")
@@ -107,23 +125,48 @@ async def _take(message: Msg, on_report: OnReport, rejects: Rejects, waiting: Wa
     except WireError as error:
         rejects.add(node, "report", str(error))
         await message.term()
-        return
-    number, loop = message.metadata.sequence.stream, asyncio.get_running_loop()
-    if waiting.is_next(node, number, loop.time()) and await _stored(node, batch, on_report, rejects):
-        await message.ack()
-        waiting.done(node, number)
+        return None
+    return Report(message, node, batch, message.metadata.sequence.stream)
+
+
+async def _take_all(
+    reports: Sequence[Report], on_report: OnReport, rejects: Rejects, waiting: Waiting
+) -> None:
+    """In one commit where that can be: after a change thousands come at once. Else each by itself, so that one that
+    cannot be stored holds up no other node's."""
+    now = asyncio.get_running_loop().time()
+    if len(reports) > 1 and all(waiting.is_next(one.node, one.number, now) for one in reports):
+        try:
+            await on_report(*((one.node, one.batch) for one in reports))
+        except Exception as error:  # noqa: BLE001 - whatever the store raises, the reports must not be lost
+            what = "report, with others, that could not be stored"
+            rejects.add(reports[0].node, what, f"{type(error).__name__}: {error}")
+        else:
+            for one in reports:
+                await one.message.ack()
+                waiting.done(one.node, one.number)
+            return
+    for one in reports:
+        await _take(one, on_report, rejects, waiting)
+
+
+async def _take(one: Report, on_report: OnReport, rejects: Rejects, waiting: Waiting) -> None:
+    loop = asyncio.get_running_loop()
+    if waiting.is_next(one.node, one.number, loop.time()) and await _stored(one, on_report, rejects):
+        await one.message.ack()
+        waiting.done(one.node, one.number)
     else:
-        await message.nak(delay=LATER_S)
-        waiting.comes_again(node, number, loop.time())
+        await one.message.nak(delay=LATER_S)
+        waiting.comes_again(one.node, one.number, loop.time())
 
 
-async def _stored(node: NodeId, batch: ReportBatch, on_report: OnReport, rejects: Rejects) -> bool:
+async def _stored(one: Report, on_report: OnReport, rejects: Rejects) -> bool:
     """Whether it was stored within a few tries. Later ones wait meanwhile, because their order counts."""
     for attempt in range(TRIES):
         try:
-            await on_report(node, batch)
+            await on_report((one.node, one.batch))
         except Exception as error:  # noqa: BLE001 - whatever the store raises, the report must not be lost
-            rejects.add(node, "report that could not be stored", f"{type(error).__name__}: {error}")
+            rejects.add(one.node, "report that could not be stored", f"{type(error).__name__}: {error}")
             await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
         else:
             return True

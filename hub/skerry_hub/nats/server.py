@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 STOP_WITHIN_S = 10.0
 READY_WITHIN_S = 60.0
+ANEW_EVERY_S = 600.0
 BACK_OFF_LEAST_S = 0.2
 BACK_OFF_MOST_S = 30.0
 PR_SET_PDEATHSIG = 1
@@ -37,19 +38,30 @@ LINES_WITHIN_S = 60.0
 
 _LISTENS = re.compile(rb"Listening for client connections on (\S+):(\d+)\s*$")
 _READY = b"Server is ready"
+_UNSTORED = b"JetStream failed to store a msg"
 _NO_NEWS = b'"TLS Handshake First"'
 _LOUD = re.compile(rb"\[(WRN|ERR|FTL)\] (.*)|^(nats-server: .*)")
+
+
+def nothing() -> None:
+    """For whoever has no store behind it."""
 
 
 class NatsServer:
     """One supervised nats-server. `ready` is set while it takes connections; `port` is where.
 
-    `mesh_account` is asked at each start, so that the server begins with the newest revocations.
+    `mesh_account` is asked at each start, so that the server begins with the newest revocations. `unstored` is called
+    where it complains that it could not store a message.
     """
 
-    def __init__(self, settings: Settings, mesh_account: Callable[[], str]) -> None:
+    def __init__(
+        self, settings: Settings, mesh_account: Callable[[], str], unstored: Callable[[], None] = nothing
+    ) -> None:
         self.settings = settings
         self.mesh_account = mesh_account
+        self.unstored = unstored
+        self._child: asyncio.subprocess.Process | None = None
+        self._not_before = 0.0
         self.ready = asyncio.Event()
         self.port = settings.listen.port
         self.pid: int | None = None
@@ -66,6 +78,14 @@ class NatsServer:
         host = self.settings.listen.host
         here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
         return f"tls://{here}:{self.port}"
+
+    def start_anew(self) -> None:
+        """Ends the child, which cannot use its store: it is started again. Seldom, because its disk may be full."""
+        now = asyncio.get_running_loop().time()
+        if self._child is not None and now >= self._not_before:
+            self._not_before = now + ANEW_EVERY_S
+            with contextlib.suppress(ProcessLookupError):
+                self._child.kill()
 
     def check(self) -> str:
         """The version that will run; raises NatsServerError where it cannot. Call before `run`."""
@@ -92,9 +112,11 @@ class NatsServer:
         except OSError as error:
             self._words.append(f"cannot start {program}: {error}")
             return False
+        self._child = child
         try:
             return await self._follow(child)
         finally:
+            self._child = None
             self.ready.clear()
             self.pid = None
             await asyncio.shield(stop(child))
@@ -137,6 +159,8 @@ class NatsServer:
             text = (loud[2] or loud[3]).decode(errors="replace").strip()[:500]
             self._words.append(text)
             self._say(text)
+            if _UNSTORED in line:
+                self.unstored()
 
     def _say(self, text: str) -> None:
         """Logs what the server says, but not more than LINES_MOST in a while: a client can make it say things."""

@@ -2,6 +2,6 @@
 
 from .owners import NotYours, Owner
 from .sqlite import StoreError
-from .store import Store, Transaction, View, Writer
+from .store import Deposed, Store, Transaction, View, Whole, Writer
 
-__all__ = ["NotYours", "Owner", "Store", "StoreError", "Transaction", "View", "Writer"]
+__all__ = ["Deposed", "NotYours", "Owner", "Store", "StoreError", "Transaction", "View", "Whole", "Writer"]

@@ -10,9 +10,9 @@ from functools import cache
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import BindParameter, Select, Table, bindparam, select
+from sqlalchemy import BindParameter, Select, Table, bindparam, exists, select, tuple_
 
-from skerry_protocol.ids import AppName, InstanceId, NodeId
+from skerry_protocol.ids import AppName, InstanceId, NodeId, NodeName
 from skerry_protocol.messages import Step, StepName, Version
 
 from ..model import (
@@ -70,6 +70,7 @@ _MESH = select(s.meta.c.doc).where(s.meta.c.key == "mesh")
 _NODE = select(s.nodes.c.doc).where(
     (s.nodes.c.name == bindparam("name")) | (s.nodes.c.id == bindparam("name"))
 )
+_NAMES = select(s.nodes.c.id, s.nodes.c.name).where(s.nodes.c.id.in_(_WANTED))
 _PLACED = (
     select(s.placements.c.doc).where(s.placements.c.ended_at_ms.is_(None)).order_by(s.placements.c.instance)
 )
@@ -82,6 +83,20 @@ _WORDS = select(s.placements.c.doc).where(
 _STEPS = select(s.steps.c.node, s.steps.c.doc).order_by(s.steps.c.instance, s.steps.c.step)
 _LIVE_STEPS = _STEPS.where(
     s.steps.c.instance.in_(select(s.placements.c.instance).where(s.placements.c.ended_at_ms.is_(None)))
+)
+_OUTBOXES = select(s.outboxes.c.node, s.outboxes.c.outbox, s.outboxes.c.seq).where(
+    s.outboxes.c.node.in_(_WANTED)
+)
+_HEALTHY_STEPS = _LIVE_STEPS.where(s.steps.c.step == StepName.HEALTHY.value)
+_TOLD = select(s.steps.c.instance).distinct()
+_LATER = s.assignments.alias("later")
+_NEWEST = select(s.assignments.c.doc, s.assignments.c.envelope).where(
+    s.assignments.c.node.in_(_WANTED),
+    ~exists().where(
+        _LATER.c.node == s.assignments.c.node,
+        tuple_(_LATER.c.serial, _LATER.c.epoch, _LATER.c.generation)
+        > tuple_(s.assignments.c.serial, s.assignments.c.epoch, s.assignments.c.generation),
+    ),
 )
 _STEPS_OF = select(s.steps.c.doc).where(s.steps.c.instance.in_(_WANTED))
 
@@ -121,6 +136,14 @@ async def node(view: View, name: str) -> NodeRow | None:
     return load(NodeRow, row[0]) if row else None
 
 
+async def names(view: View, nodes: Iterable[NodeId]) -> dict[NodeId, NodeName]:
+    """The names of those of these nodes that are not forgotten."""
+    found = {}
+    async for node, name in _some(view, _NAMES, nodes):
+        found[NodeId(str(node))] = NodeName(str(name))
+    return found
+
+
 async def put_node(hand: Writer, row: NodeRow) -> None:
     await hand.put(s.nodes, {"id": row.id, "name": row.name, "revision": row.revision, "doc": dump(row)})
 
@@ -129,8 +152,8 @@ async def facts(view: View) -> list[Fact]:
     return await _all(view, s.facts, Fact)
 
 
-async def put_fact(hand: Writer, row: Fact) -> None:
-    await hand.put(s.facts, {"node": row.node, "doc": dump(row)})
+async def put_facts(hand: Writer, found: Iterable[Fact]) -> None:
+    await hand.put_all(s.facts, ({"node": row.node, "doc": dump(row)} for row in found))
 
 
 async def losses(view: View) -> list[Loss]:
@@ -201,8 +224,8 @@ async def boots(view: View) -> list[BootRow]:
     return await _all(view, s.boots, BootRow)
 
 
-async def put_boot(hand: Writer, row: BootRow) -> None:
-    await hand.put(s.boots, {"node": row.node, "doc": dump(row)})
+async def put_boots(hand: Writer, found: Iterable[BootRow]) -> None:
+    await hand.put_all(s.boots, ({"node": row.node, "doc": dump(row)} for row in found))
 
 
 def _assignment(doc: object, envelope: object) -> AssignmentRow:
@@ -221,6 +244,15 @@ async def assignments(
     order = (t.c.node, t.c.serial.desc(), t.c.epoch.desc(), t.c.generation.desc())
     found = await view.rows(statement.order_by(*order).limit(newest))
     return sorted((_assignment(*row) for row in found), key=lambda row: (row.node, row.issued.version))
+
+
+async def newest_of(view: View, nodes: Iterable[NodeId]) -> dict[NodeId, AssignmentRow]:
+    """The newest assignment of each of these nodes; those that never had one are left out."""
+    found = {}
+    async for doc, envelope in _some(view, _NEWEST, nodes):
+        row = _assignment(doc, envelope)
+        found[row.node] = row
+    return found
 
 
 async def issued(view: View) -> list[AssignmentRow]:
@@ -263,6 +295,15 @@ def assignment_values(row: AssignmentRow) -> Values:
     return values
 
 
+async def outboxes(view: View, nodes: Iterable[NodeId]) -> dict[tuple[NodeId, str], int]:
+    """The highest number that was taken of each outbox of these nodes."""
+    found = {}
+    async for node, outbox, seq in _some(view, _OUTBOXES, nodes):
+        assert isinstance(seq, int)
+        found[NodeId(str(node)), str(outbox)] = seq
+    return found
+
+
 async def forget_steps(hand: Writer) -> None:
     """No step is known any more: of a store that was put back nobody can say which are still true."""
     await hand.drop(s.steps)
@@ -274,6 +315,17 @@ async def steps(view: View, app: AppName | None = None, live: bool = False) -> l
     if app is not None:
         statement = statement.where(s.steps.c.app == app)
     return [StepRow(NodeId(str(node)), load(Step, doc)) for node, doc in await view.rows(statement)]
+
+
+async def healthy_steps(view: View) -> list[StepRow]:
+    """The newest word of every live copy on whether it is healthy."""
+    found = await view.rows(_HEALTHY_STEPS)
+    return [StepRow(NodeId(str(node)), load(Step, doc)) for node, doc in found]
+
+
+async def told(view: View) -> frozenset[InstanceId]:
+    """The copies of which there is any step."""
+    return frozenset(InstanceId(str(instance)) for (instance,) in await view.rows(_TOLD))
 
 
 async def steps_of(view: View, instances: Iterable[InstanceId]) -> dict[tuple[InstanceId, StepName], Step]:

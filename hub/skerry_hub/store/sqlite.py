@@ -17,6 +17,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 BUSY_MS = 5_000
+DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+LOOK = "look at the disk: is it full, or failing?"
+PUT_BACK = "it is damaged: put a backup back with 'skerry-hub restore FILE'"
 Failed = sqlite3.Error  # what `copy` raises, beside OSError
 READERS = 4
 
@@ -44,8 +47,13 @@ class FileLock:
         self._fd = -1
 
     def take(self) -> None:
-        """Raises StoreError where another process has it."""
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Raises StoreError where another process has it, or the disk takes nothing."""
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(
+                f"cannot open {self._path.with_suffix('')}: {error.strerror} ({LOOK})"
+            ) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -110,22 +118,24 @@ def _engine(path: Path, size: int, begin: str, pragmas: tuple[str, ...]) -> Asyn
 
 def unusable(path: Path, error: DBAPIError) -> StoreError:
     """What a failure to open means for people."""
-    kind = error.orig.sqlite_errorcode & 0xFF if isinstance(error.orig, sqlite3.Error) else None
-    then = "look at the disk: is it full, or failing?"
-    if kind in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        then = "it is damaged: put a backup back with 'skerry-hub restore FILE'"
+    then = PUT_BACK if _kind(error) in DAMAGE else LOOK
     return StoreError(f"cannot open {path}: {error.orig} ({then})")
+
+
+def damaged(path: Path, error: DBAPIError) -> StoreError | None:
+    """What a failure at any later time means, if it is that the database is no whole one any more."""
+    if _kind(error) not in DAMAGE:
+        return None
+    return StoreError(f"cannot use {path}: {error.orig} ({PUT_BACK})")
+
+
+def _kind(error: DBAPIError) -> int | None:
+    return error.orig.sqlite_errorcode & 0xFF if isinstance(error.orig, sqlite3.Error) else None
 
 
 def unwritable(path: Path, error: DBAPIError) -> StoreError | None:
     """The same for a failed write; None for a failure that the disk has no part in."""
-    kind = error.orig.sqlite_errorcode & 0xFF if isinstance(error.orig, sqlite3.Error) else None
-    if kind not in {
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_CORRUPT,
-    }:
+    if _kind(error) not in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}:
         return None
     return StoreError(f"cannot write {path}: {error.orig} (nothing was changed: look at the hub's disk)")
 

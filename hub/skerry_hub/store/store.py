@@ -7,12 +7,13 @@ then `close`. A transaction is committed when its block ends well, and leaves no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
+from typing import Generic, TypeVar, cast
 
-from sqlalchemy import Delete, Executable, Insert, Table, bindparam, delete, insert, update
+from sqlalchemy import Delete, Executable, Insert, Table, bindparam, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.elements import ColumnElement
@@ -20,12 +21,19 @@ from sqlalchemy.sql.elements import ColumnElement
 from . import sqlite
 from .migrate import upgrade
 from .owners import JOURNALS, OWNS, TRIMMED, NotYours, Owner, check_owners
-from .schema import metadata
+from .schema import lead, metadata
+from .sqlite import StoreError
 
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Value = str | int | bytes | None
 Values = Mapping[str, Value]
 Given = Mapping[str, Value | Sequence[Value]]
 Listener = Callable[[frozenset[str]], None]
+
+
+class Deposed(sqlite.StoreError):
+    """Another hub leads by this store since: this one decides nothing any more."""
 
 
 class View:
@@ -42,6 +50,18 @@ class View:
         """The first row of a SELECT, if there is one; `values` of its bound parameters."""
         row = (await self._connection.execute(statement, values)).first()
         return None if row is None else tuple(row)
+
+    async def whole(self, read: Whole[T]) -> T:
+        """What `read` finds. Nobody may change it: others may be given the same (see Transaction)."""
+        return await read.of(self)
+
+
+class Whole(Generic[T_co]):
+    """A reading of whole `tables`, and of nothing else: the same until somebody writes one of them."""
+
+    def __init__(self, of: Callable[[View], Awaitable[T_co]], *tables: Table) -> None:
+        self.of = of
+        self.tables = frozenset(table.name for table in tables)
 
 
 class Writer:
@@ -63,7 +83,7 @@ class Writer:
             self._mine(table)
         if many := [dict(row) for row in rows]:
             self._touched.add(table.name)
-            await self._connection.execute(insert(table), many)
+            await self._connection.execute(_adding(table), many)
 
     async def put(self, table: Table, row: Values) -> None:
         """The row, new or in place of the one with the same key."""
@@ -104,16 +124,39 @@ def _replacing(table: Table) -> tuple[Delete, Insert]:
     return delete(table).where(*where), insert(table)
 
 
+@cache
+def _adding(table: Table) -> Insert:
+    return insert(table)
+
+
 def _key_of(table: Table, row: Values) -> dict[str, Value]:
     return {f"key_{column.name}": row[column.name] for column in table.primary_key.columns}
 
 
 class Transaction(View):
-    """A view that can also write, through one owner's hand at a time. `touched`: the tables written so far."""
+    """A view that can also write, through one owner's hand at a time. `touched`: the tables written so far.
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    It sees the last commit and its own writes, and no other can write meanwhile. So what the last ones read of whole
+    tables (`read`) still holds for those that neither they nor this one wrote.
+
+    `knowing`: listeners that had a part in it, and are told nothing. `then`: called, without waiting, once it is
+    committed; never where it is not.
+    """
+
+    def __init__(self, connection: AsyncConnection, read: dict[Whole[object], object] | None = None) -> None:
         super().__init__(connection)
+        self._read = {} if read is None else read
         self.touched: set[str] = set()
+        self.knowing: set[Listener] = set()
+        self.then: list[Callable[[], None]] = []
+
+    async def whole(self, read: Whole[T]) -> T:
+        """What `read` finds, read once for as long as its tables stay as they are."""
+        if read.tables & self.touched:
+            return await read.of(self)
+        if read not in self._read:
+            self._read[read] = await read.of(self)
+        return cast(T, self._read[read])
 
     def as_owner(self, owner: Owner) -> Writer:
         """The hand of `owner`."""
@@ -129,8 +172,13 @@ class Store:
         self._writer = writer
         self._readers = readers
         self._turn = asyncio.Lock()
+        self.term: int | None = None  # by which its hub leads, from when it does
+        self.deposed, self.deposed_by = asyncio.Event(), ""
         self._listeners: list[Listener] = []
+        self._read: dict[Whole[object], object] = {}
         self.trouble: str | None = None  # why the last write could not be made
+        self.failing = asyncio.Event()  # set while it could not
+        self.damage: str | None = None  # why nothing more is read or written
 
     def on_commit(self, listener: Listener) -> None:
         """Calls `listener`, which must not wait, after each commit with the names of the tables that it wrote."""
@@ -166,24 +214,76 @@ class Store:
             await self._writer.dispose()
             self._lock.free()
 
+    def _whole(self) -> None:
+        """What is built upon rubbish would not be worth keeping: it ends with the first page that is none."""
+        if self.damage is not None:
+            raise StoreError(self.damage)
+
+    def _damaged(self, error: DBAPIError) -> StoreError | None:
+        found = sqlite.damaged(self.path, error)
+        self.damage = str(found) if found is not None else self.damage
+        return found
+
+    def _fails(self, trouble: str | None) -> None:
+        self.trouble = trouble
+        self.failing.clear() if trouble is None else self.failing.set()
+
+    def _forget(self, touched: set[str]) -> None:
+        """Whatever became of the transaction that wrote there, what was read of these tables is read anew."""
+        for read in [one for one in self._read if one.tables & touched]:
+            del self._read[read]
+
+    async def leads(self, view: View) -> None:
+        """Raises Deposed where another hub has raised the term since.
+
+        The lock keeps a second hub from the file, but not where it was deleted under a hub that hangs, or where the
+        file lies on a disk that two machines have.
+        """
+        found = await view.one(select(lead.c.term))
+        if self.term is None or found is None or found[0] == self.term:
+            return
+        self.deposed_by = (
+            f"cannot use {self.path}: another hub leads by it, in term {found[0]}, this one had {self.term}"
+            " (let only one of them start)"
+        )
+        self.deposed.set()
+        raise Deposed(self.deposed_by)
+
     @asynccontextmanager
     async def read(self) -> AsyncIterator[View]:
-        """One consistent view, as of the last commit."""
-        async with self._readers.connect() as connection:
-            yield View(connection)
+        """One consistent view, as of the last commit. Raises StoreError for a database that is damaged."""
+        self._whole()
+        try:
+            async with self._readers.connect() as connection:
+                yield View(connection)
+        except DBAPIError as error:
+            raise self._damaged(error) or error from error
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Transaction]:
-        """The next write transaction; others wait for it, so it must be short. Raises StoreError for a full disk."""
+        """The next write transaction; others wait for it, so it must be short.
+
+        Raises StoreError for a full disk, for damage, and where another hub leads by now.
+        """
         async with self._turn:
+            self._whole()
+            transaction = None
             try:
                 async with self._writer.begin() as connection:
-                    transaction = Transaction(connection)
+                    transaction = Transaction(connection, self._read)
+                    await self.leads(transaction)
                     yield transaction
             except DBAPIError as error:
                 failed = sqlite.unwritable(self.path, error)
-                self.trouble = str(failed) if failed is not None else self.trouble
-                raise failed or error from error
-            self.trouble = None if transaction.touched else self.trouble
+                if failed is not None:
+                    self._fails(str(failed))
+                raise failed or self._damaged(error) or error from error
+            finally:
+                self._forget(transaction.touched if transaction is not None else set())
+            if transaction.touched:
+                self._fails(None)
             for listener in self._listeners if transaction.touched else ():
-                listener(frozenset(transaction.touched))
+                if listener not in transaction.knowing:
+                    listener(frozenset(transaction.touched))
+            for call in transaction.then:
+                call()

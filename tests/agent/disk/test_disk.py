@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from skerry_agent.disk import sealed
 from skerry_agent.disk.disk import Damaged, DiskError, Kept, StateDir, write_atomic
-from skerry_agent.disk.files import Files
+from skerry_agent.disk.files import Files, remove_tree
 from skerry_agent.switch.overrides import NotPossible
 from skerry_agent.switch.target import State
 from skerry_protocol.app import App, Artifact, Availability
@@ -266,6 +266,19 @@ def test_collecting_keeps_three_generations_and_what_they_name(tmp_path: Path) -
     assert shas(tmp_path) == {f"{number:064x}" for number in (1, 2, 4, 5, 6)}
 
 
+def test_a_generation_whose_writing_broke_off_is_no_doubt_and_goes_with_the_old_ones(tmp_path: Path) -> None:
+    state = opened(tmp_path)
+    for number in range(1, 5):
+        state.accept(*offer(number))
+    (tmp_path / "generations/1-1-5").mkdir()
+    (tmp_path / "generations/1-1-5/.tmp-envelope").write_bytes(b"half")
+    state.accept(*offer(6))
+    state.apply(State(offer(6)[0]))
+    state.collect(frozenset(), frozenset())
+    kept = sorted(path.name for path in (tmp_path / "generations").iterdir())
+    assert kept == ["1-1-3", "1-1-4", "1-1-6"]
+
+
 def test_with_a_doubt_nothing_is_collected(tmp_path: Path) -> None:
     state = opened(tmp_path)
     for number in range(1, 7):
@@ -274,3 +287,20 @@ def test_with_a_doubt_nothing_is_collected(tmp_path: Path) -> None:
     (tmp_path / "generations/1-1-5/envelope").write_bytes(b"rubbish")
     assert state.collect(frozenset(), frozenset()) == []
     assert shas(tmp_path) == {"old"}
+
+
+def test_a_removed_tree_takes_nothing_with_it_that_its_links_lead_to(tmp_path: Path) -> None:
+    beside, tree = tmp_path / "beside", tmp_path / "tree"
+    (beside / "deep").mkdir(parents=True)
+    (beside / "deep/file").write_text("stays")
+    (tree / "a/b").mkdir(parents=True)
+    (tree / "a/b/file").write_text("goes")
+    (tree / "a/to-folder").symlink_to(beside)
+    (tree / "to-file").symlink_to(beside / "deep/file")
+    (tree / "to-nothing").symlink_to("nowhere")
+    os.mkfifo(tree / "a/pipe")
+    remove_tree(tree)
+    assert not tree.exists()
+    assert (beside / "deep/file").read_text() == "stays"
+    with pytest.raises(FileNotFoundError):
+        remove_tree(tree)

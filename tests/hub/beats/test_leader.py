@@ -3,8 +3,11 @@
 import asyncio
 from pathlib import Path
 
-from skerry_hub.beats.leader import take_lead
-from skerry_hub.store import Store
+import pytest
+
+from skerry_hub.beats.leader import keep_lead, take_lead
+from skerry_hub.journal import Happened, events, note
+from skerry_hub.store import Deposed, Owner, Store
 
 from ..hubs import Machine, serving, token_of
 
@@ -16,12 +19,49 @@ async def test_each_start_takes_the_next_term(tmp_path: Path) -> None:
         await store.close()
 
 
+async def two_hubs(database: Path) -> tuple[Store, Store]:
+    """The lock was deleted under a hub that hangs, and another took the lead."""
+    first = await Store.open(database)
+    await take_lead(first, "first")
+    database.with_name(database.name + ".lock").unlink()
+    second = await Store.open(database)
+    await take_lead(second, "second")
+    return first, second
+
+
+async def test_a_hub_whose_place_was_taken_writes_nothing_more(tmp_path: Path) -> None:
+    first, second = await two_hubs(tmp_path / "hub.db")
+    with pytest.raises(
+        Deposed, match=r"cannot use .*hub\.db: another hub leads by it, in term 2, this one had 1"
+    ):
+        async with first.write() as tx:
+            await note(tx.as_owner(Owner.API), Happened("x", "too late"))
+    with pytest.raises(Deposed):
+        await take_lead(first, "first", above=7)
+    async with second.write() as tx:
+        await note(tx.as_owner(Owner.API), Happened("x", "in time"))
+    async with second.read() as view:
+        assert [one.text for one in await events(view)] == ["in time"]
+    await first.close()
+    await second.close()
+
+
+async def test_a_hub_that_has_nothing_to_write_hears_of_it_too(tmp_path: Path) -> None:
+    first, second = await two_hubs(tmp_path / "hub.db")
+    await asyncio.wait_for(keep_lead(first), 20)
+    assert first.deposed.is_set()
+    await first.close()
+    await second.close()
+
+
 # Starts nats-server: seconds.
 async def test_a_hub_that_was_put_back_answers_under_a_term_that_its_nodes_heed(tmp_path: Path) -> None:
     async with serving(tmp_path / "hub", nats_url=None) as desk:
         machine = Machine(desk)
+        await asyncio.wait_for(
+            desk.hub.bus.connected.wait(), 20
+        )  # NATS has a port only then, to tell a new node
         await machine.join(desk.client, await token_of(desk))
-        await asyncio.wait_for(desk.hub.bus.connected.wait(), 20)
         bus = await machine.connect()
         assert (await machine.beat(bus)).term == 1
         assert (

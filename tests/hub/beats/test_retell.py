@@ -23,7 +23,7 @@ async def beat(desk: Desk, machine: Machine, held: Issued | None) -> BeatReply:
     reply = answer if isinstance(answer, BeatReply) or answer is None else await answer
     assert reply is not None
     machine.number = reply.number
-    await desk.hub.intake.heard(machine.id, said)
+    await desk.hub.intake.heard({machine.id: said})
     await desk.hub.reconciler.once()
     return reply
 
@@ -37,7 +37,7 @@ async def report(desk: Desk, machine: Machine, held: Issued, seq: int) -> None:
         for one in copies
     ]
     entries = tuple(Entry(seq + index, step=step) for index, step in enumerate(steps))
-    await desk.hub.intake.report(machine.id, ReportBatch("box-1", entries))
+    await desk.hub.intake.report((machine.id, ReportBatch("box-1", entries)))
     await desk.hub.reconciler.once()
 
 

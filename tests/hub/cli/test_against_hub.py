@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -351,3 +353,64 @@ def test_bash_offers_the_names_that_the_hub_has(desk: Desk) -> None:
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=env, check=True)
     assert (done.stdout, done.stderr) == ("reef\n", "")
     desk.good("node", "forget", "reef", "--yes")
+
+
+PLAIN = (
+    '[app.plain]\nrun = ["/bin/sleep", "1d"]\navailability = "best-effort"\n[app.plain.env]\nVALUE = "%s"\n'
+)
+
+
+def sent_as_files(desk: Desk) -> int:
+    """How many applies came to the hub as a file: each leaves a record of its key."""
+    with closing(sqlite3.connect(f"file:{desk.folder}/hub/hub.db?mode=ro", uri=True)) as store:
+        asked = "SELECT count(*) FROM idempotency WHERE route LIKE 'POST /api/apply/file?%'"
+        (count,) = store.execute(asked).fetchone()
+    assert isinstance(count, int)
+    return count
+
+
+def test_a_plain_apply_is_one_request_to_a_hub_that_is_known(desk: Desk) -> None:
+    file, known = desk.folder / "plain.toml", desk.folder / "operator.toml.known"
+    known.unlink(missing_ok=True)
+    file.write_text(PLAIN % 1)
+    before = sent_as_files(desk)
+    first = desk.good("apply", str(file), "--no-wait")
+    assert (known.exists(), sent_as_files(desk)) == (True, before)
+    file.write_text(PLAIN % 2)
+    second = desk.good("apply", str(file), "--no-wait", "--reason", "more & better")
+    assert sent_as_files(desk) == before + 1
+    assert "applied: plain revision 1" in first
+    assert "applied: plain revision 2" in second
+    assert "more & better" in desk.good("history", "plain")
+    file.write_text(PLAIN % 3)
+    known.write_bytes(b"damaged")
+    third = desk.good("apply", str(file), "--no-wait")
+    assert third == second.replace("revision 2", "revision 3")  # one request or three: the same is said
+    assert desk.good("apply", str(file), "--no-wait") == "nothing changes: all apps are as the file says\n"
+    assert sent_as_files(desk) == before + 2
+    desk.good("remove", "plain", "--yes")
+
+
+def test_what_the_hub_refuses_of_a_file_is_said_as_if_it_had_been_read_here(desk: Desk) -> None:
+    desk.good("apps")  # from now on the hub is known
+    before, events = sent_as_files(desk), desk.json("events", "-n", "1000")
+    bad = desk.folder / "plainly bad.toml"
+    bad.write_text(PLAIN.replace('"/bin/sleep", "1d"', "") % 1)
+    said = desk.fails("apply", str(bad), code=1)
+    assert f"{bad}:2: app.plain.run" in said
+    assert "nothing was changed" in said
+    assert desk.json("events", "-n", "1000") == events
+    assert sent_as_files(desk) == before  # a refusal leaves no record
+
+
+def test_who_may_not_apply_is_told_so(desk: Desk) -> None:
+    token = desk.good("people", "create", "dan", "--role", "viewer").strip()
+    text = (desk.folder / "operator.toml").read_text()
+    own = next(line for line in text.splitlines() if line.startswith("token"))
+    (desk.folder / "dan.toml").write_text(text.replace(own, f'token = "{token}"'))
+    (desk.folder / "plain.toml").write_text(PLAIN % 1)
+    for _ in range(2):  # the second time it is asked in one request
+        refused = desk.run("apply", str(desk.folder / "plain.toml"), config="dan.toml")
+        assert (refused.returncode, refused.stdout) == (3, "")
+        assert refused.stderr == "skerry: cannot do this as dan: it takes the role operator, not viewer\n"
+    desk.good("people", "revoke", "dan", "--yes")

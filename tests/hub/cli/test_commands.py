@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
-from skerry_hub.cli import ROWS, cli
 from skerry_hub.cli.reference import render
+from skerry_hub.cli.verbs import ROWS, cli
 
 ROOT = Path(__file__).parent.parent.parent.parent
 SKERRY = Path(sys.executable).parent / "skerry"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from skerry_hub.api.views import ApplyView
 from skerry_hub.cli.preview import lines, wanted_of
 from skerry_hub.cli.progress import Wanted
-from skerry_hub.loops.changes import Change, Kind
+from skerry_hub.loops.telling import Change, Kind
 from skerry_protocol.ids import AppName
 
 WEB, API = AppName("web"), AppName("api")

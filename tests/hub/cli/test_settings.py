@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry_hub.cli import settings
+from skerry_hub.cli import places
 from skerry_hub.cli.errors import CliError
-from skerry_hub.cli.settings import Settings, candidates, load, parse
+from skerry_hub.cli.places import candidates
+from skerry_hub.cli.settings import Settings, load, parse
+from skerry_hub.lab.layout import Paths
 
 PIN = "ab" * 32
 WHOLE = f'hub = "https://hub.example:8443"\npin = "{PIN}"\ntoken = "secret"\n'
@@ -88,20 +90,22 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_the_named_file_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKERRY_CONFIG", "/there/op.toml")
-    assert candidates() == (Path("/there/op.toml"),)
+    assert candidates() == ("/there/op.toml",)
 
 
 def test_the_lab_is_found_after_the_users_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("SKERRY_CONFIG", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert candidates() == (
-        tmp_path / ".config/skerry/operator.toml",
-        Path("/var/lib/skerry-lab/lab/hub/operator.toml"),
+        str(tmp_path / ".config/skerry/operator.toml"),
+        "/var/lib/skerry-lab/lab/hub/operator.toml",
     )
+    assert str(Paths("lab").hub_data / places.FILE) == places.LAB
+    assert str(Paths("lab").api) == places.LAB_SOCKET
 
 
 def test_the_labs_hub_is_reached_by_the_labs_socket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     written = tmp_path / "operator.toml"
     written.write_text(WHOLE)
-    monkeypatch.setattr(settings, "lab_hub", lambda: written)
+    monkeypatch.setattr(places, "LAB", str(written))
     assert load((written,)).socket == "/run/skerry-lab/lab/api.sock"

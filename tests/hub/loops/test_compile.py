@@ -131,3 +131,21 @@ def test_removed_always_covers(course: list[tuple[set[int], bool]], skipped: int
             row = issued[-1 - skipped % len(issued)]
             if fact is None or fact.accepted is None or row.issued.version > fact.accepted.version:
                 fact = accepted(row)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sets(st.integers(1, 3)), st.integers(0, 9)), max_size=8))
+def test_the_bounds_of_since_say_as_much_as_all_of_it(course: list[tuple[set[int], int]]) -> None:
+    """Also where a node goes back to what it held before, as with an older disk."""
+    issued: list[AssignmentRow] = []
+    whole: dict[Issued, tuple[Issued, ...]] = {}
+    for wanted, holds in course:
+        fact = accepted(issued[holds % len(issued)]) if issued else None
+        made = compiled(webs(*wanted), issued, fact, confirmed_by="mara")
+        row = issued[-1] if issued else None
+        if row is not None and fact is not None and set(row.instances) == {f"web-{one}-i" for one in wanted}:
+            assert (made is None) == (fact.accepted in (row.issued, *whole[row.issued]))
+        if isinstance(made, Assignment):
+            issued.append(b.issued_row(made))
+            assert len(issued[-1].since or ()) <= 2
+            whole[issued[-1].issued] = made.since

@@ -56,6 +56,15 @@ def test_waiting_for_a_claim() -> None:
     )
 
 
+def test_a_copy_that_waits_names_what_its_node_is_hindered_by() -> None:
+    hindered = {b.nid("a"): "disk: it is full", b.nid("b"): "nothing of this"}
+    assert asked(facts=(), hindered=hindered).headline.endswith("assignment yet (a says disk: it is full)")
+    well = (step(StepName.HEALTHY, StepState.DONE),)
+    assert asked(steps=well, hindered=hindered).headline == "the copy is healthy"
+    failed = (step(StepName.STARTED, StepState.FAILED, "cannot write x"),)
+    assert asked(steps=failed, hindered=hindered).headline.endswith("cannot write x")
+
+
 def test_not_taken_refused_and_silent() -> None:
     assert "has not taken its newest assignment yet" in asked(facts=()).headline
     refusing = Fact(b.nid("a"), None, None, (), "the signature is wrong")

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import nats.errors
@@ -13,7 +14,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from skerry_agent.hublink.bus import Send
-from skerry_hub.nats import auth, link, publisher
+from skerry_hub.nats import auth, config, link, publisher, reports
 from skerry_hub.nats.bus import BusError, HubBus
 from skerry_hub.nats.nkeys import Kind, public_text
 from skerry_protocol import subjects
@@ -21,7 +22,7 @@ from skerry_protocol.codec import decode, encode
 from skerry_protocol.ids import NodeId
 from skerry_protocol.messages import Ask, AskPart, AssignmentAt, Beat, Entry, Event, ReportBatch
 from skerry_protocol.signing import new_key, public_key
-from tests.natsrig import DEADLINE_S, REGION, Hub, Rig, row, started, until, within
+from tests.natsrig import DEADLINE_S, REGION, Hub, Rig, row, running, started, until, within
 
 
 def batch(number: int) -> ReportBatch:
@@ -326,12 +327,57 @@ async def test_a_report_is_acknowledged_only_after_it_was_stored(tmp_path: Path)
             assert bus.rejects.total == 2
 
 
+class Choosy(Hub):
+    """A hub that cannot store what one node says."""
+
+    bad: NodeId
+
+    async def on_report(self, *reports: tuple[NodeId, ReportBatch]) -> None:
+        if any(node == self.bad for node, _ in reports):
+            raise OSError("it cannot be stored")
+        await super().on_report(*reports)
+
+
+async def test_a_report_that_cannot_be_stored_holds_up_no_other_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "FIRST_PAUSE_S", 0.001)
+    hub = Choosy()
+    async with started(tmp_path) as rig, rig.node() as bad, rig.node() as good:
+        hub.bad = bad.id
+        async with rig.hub(Hub()):
+            pass  # the streams are there
+        for number in (1, 2):
+            await bad.bus.report(ReportBatch("bad", batch(number).entries))
+            await good.bus.report(batch(number))
+        async with rig.hub(hub):
+            assert await hub.next_report() == (good.id, batch(1))
+            assert await hub.next_report() == (good.id, batch(2))
+
+
+async def test_what_the_stream_has_already_is_not_written_again(tmp_path: Path) -> None:
+    hub = Hub()
+    async with started(tmp_path) as rig:
+        node = rig.make_node()
+        hub.rows[node.id] = row(node.id, 1, b"one")
+        async with rig.hub(hub) as bus:
+            await on_the_stream(bus)
+            assert bus.publisher.sent == 1
+        async with rig.hub(hub) as bus:
+            await on_the_stream(bus)
+            assert bus.publisher.sent == 0
+            hub.rows[node.id] = row(node.id, 2, b"two")
+            bus.publish([node.id])
+            await on_the_stream(bus)
+            assert bus.publisher.sent == 1
+
+
 class Stuck(Hub):
     """A hub that dies while it stores a report."""
 
     taken: asyncio.Event
 
-    async def on_report(self, node: NodeId, batch: ReportBatch) -> None:
+    async def on_report(self, *_reports: tuple[NodeId, ReportBatch]) -> None:
         self.taken.set()
         await asyncio.Event().wait()
 
@@ -408,6 +454,21 @@ async def test_the_bus_comes_back_after_the_server_was_killed(tmp_path: Path) ->
         await within(node.connections.get())
         assert await node.next_heard() == b"first"  # the stream survived, or was filled again
         assert (await node.bus.beat(Beat("b"))).number == 1
+
+
+# As long as the limit and the nodes' back-off take: seconds.
+async def test_nodes_that_the_server_turns_away_when_all_come_at_once_come_in_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "LOGINS_A_SECOND", 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    async with started(tmp_path) as rig, AsyncExitStack() as stack:
+        nodes = [rig.make_node() for _ in range(6)]
+        for node in nodes:
+            await stack.enter_async_context(running(node.bus.run()))
+        await until(lambda: any(node.bus.trouble != "not connected yet" for node in nodes))
+        for node in nodes:
+            await within(node.bus.connected.wait())
 
 
 async def test_asking_a_node_that_is_not_there_says_so(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.lab.system.fenced import LEASE_S, place
 from tests.lab.system.world import World
 
 NODES = 1
@@ -124,4 +125,31 @@ def test_a_clock_that_is_off_hinders_nothing(world: World) -> None:
     world.settled("tick", "lease", "at1", "at4")
     world.holds(
         "and so it does when the clock is right again", lambda: before.items() <= world.running().items(), 5
+    )
+
+
+def test_a_lease_goes_on_where_the_state_folder_takes_no_write(world: World) -> None:
+    """What leases need is under /run, which is in memory: a disk that fails ends none."""
+    copy = place(world, "keeps", NODE)
+    with read_only(world, "/var/lib/skerry"):
+        world.until("the hub hears", lambda: has(world, "disk"), 40)
+        world.holds(
+            "it runs on for longer than one lease", lambda: world.unit(NODE, copy.name) == copy, LEASE_S + 2
+        )
+    world.until("it is over", lambda: not has(world, "disk"), 40)
+    assert world.unit(NODE, copy.name) == copy
+
+
+def test_a_systemd_that_executes_itself_anew_harms_nothing_and_is_asked_again(world: World) -> None:
+    world.apply(app("steady"))
+    before, agent = world.running(), world.shown(NODE, AGENT, "MainPID")
+    world.systemctl(NODE, "daemon-reexec")
+    world.apply(app("steady") + app("reexec-after"))
+    assert before.items() <= world.running().items()
+    assert world.shown(NODE, AGENT, "MainPID") == agent
+    assert not has(world, "systemd")
+    path = f"{UNITS}/skerry-steady-1.service"
+    world.run(NODE, "rm", path)
+    world.until(
+        "the agent sees to it as before", lambda: not world.run(NODE, "ls", path, check=False).returncode
     )

@@ -147,3 +147,4 @@ def test_what_cannot_be_verified_is_not_used_and_harms_nothing(world: World) -> 
     still_works(world, "v-after")
     assert before.items() <= world.running(["n3"]).items()
     assert "damaged" not in world.text("n3", "skerry-agent", "status")
+    world.until("the hub hears", lambda: any(one.code == "assignment-damaged" for one in world.events()))

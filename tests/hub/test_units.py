@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry_hub.appfile.units import Wrong, cpu, duration, size, write_duration, write_size
+from skerry_hub.units import Wrong, cpu, duration, size, write_duration, write_size
 
 
 @pytest.mark.parametrize(
