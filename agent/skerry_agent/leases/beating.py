@@ -80,6 +80,7 @@ class Beating:
         self.heard_ms: int | None = None
         self.trouble: str | None = None
         self._at_us = 0
+        self._pace = grants.pace(node.identity.node)
         self._one = asyncio.Lock()
         self._looking: asyncio.Task[None] | None = None
         self.state = structs.replace(grants.booted(stored(run), systemd.boot_id()), reply=0, sent={})
@@ -102,7 +103,7 @@ class Beating:
     def every_s(self) -> float:
         """How long between beats."""
         apps = [entry.app for entry in self._node.assignment.apps] if self._node.assignment else []
-        every_s = grants.beat_every_ms(apps, self.state.claims()) / 1000
+        every_s = grants.beat_every_ms(apps, self.state.claims()) / 1000 * self._pace
         # What could not be kept for want of room is offered anew with an answer.
         return min(every_s, TROUBLED_S) if "disk" in self._node.conditions else every_s
 

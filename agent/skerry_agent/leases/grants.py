@@ -10,12 +10,13 @@ The state is kept in /run: it belongs to one boot, and an agent that comes back 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 from msgspec import Struct, field, structs
 
 from skerry_protocol.app import App
-from skerry_protocol.ids import InstanceId
+from skerry_protocol.ids import InstanceId, NodeId
 from skerry_protocol.messages import BeatReply, Holding, Instance
 
 BEAT_IDLE_MS = 300_000
@@ -96,6 +97,12 @@ def beat_every_ms(apps: Iterable[App], claims: Iterable[Holding]) -> int:
         app.ha.lost_after_ms for app in apps if app.ha is not None
     ]
     return max(min(times) // 3, BEAT_LEAST_MS) if times else BEAT_IDLE_MS
+
+
+def pace(node: NodeId) -> float:
+    """What a node shortens its intervals by: from 0.9 to 1. Nodes that once beat together, as after a start of their
+    hub, drift apart, and not all of a region's beats come in one moment of every five minutes."""
+    return 1 - int.from_bytes(hashlib.sha256(node.encode()).digest()[:4], "big") / (10 << 32)
 
 
 def booted(state: Grants | None, boot: str) -> Grants:

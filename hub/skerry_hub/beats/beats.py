@@ -33,6 +33,7 @@ from .leases import Leases
 from .silence import FRESH_S, Silence
 
 GAP_S = 2.0
+TICK_LEAST_S, TICK_MOST_S, STORM_TICK_S = 0.05, 1.0, 0.25
 BEHIND_S = 10.0
 UNKNOWN = "this hub does not know the node"
 NOT_LEADING = "this hub does not lead now: no leases"
@@ -116,6 +117,14 @@ class Beats:
         """Whether the storm brake holds now."""
         return self._silence.storm.holds
 
+    def due_in(self, now: float) -> float:
+        """Seconds until the next Tick, which is soon while the storm brake looks for answers, and never long: a loop
+        that stood still shows only by that."""
+        if self._silence.storm.active:
+            return STORM_TICK_S
+        at = min(self._silence.due_at(), self._leases.due_at())
+        return min(max(at - now, TICK_LEAST_S), TICK_MOST_S)
+
     def handle(self, event: Event) -> list[Action]:
         """Takes one event; the actions are to be done in order."""
         match event:
@@ -184,7 +193,9 @@ class Beats:
                 actions += [FreeClaim(key) for key in self._leases.freed_by_beat(node, beat, terms)]
             actions += self._ahead_of(node, beat, terms)
             actions += self._behind_of(node, beat, terms, now)
-            lengths = boots.may_grant(boot, self._leases.grantable(node, beat.claims), now)
+            asked = self._leases.grantable(node, beat.claims)
+            held = {} if boot.waits is None else self._leases.held_under(beat.claims, terms)
+            lengths = boots.may_grant(boot, asked, held, now)
             if lengths and now >= self.lead_until:
                 lengths, trouble = frozenset(), NOT_LEADING
         self._leases.granted(node, lengths, terms, now)

@@ -15,6 +15,7 @@ one of the hub that was here before, if the first beat that this one heard was l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from skerry_protocol.ids import NodeId
@@ -154,14 +155,21 @@ def answer(boot: Boot, beat: Beat) -> int:
     return boot.number
 
 
-def may_grant(boot: Boot, lengths: frozenset[int], now: float) -> frozenset[int]:
-    """The lengths that no older boot can hold any more."""
+def may_grant(
+    boot: Boot, lengths: frozenset[int], held: Mapping[int, frozenset[int]], now: float
+) -> frozenset[int]:
+    """The lengths of which no older boot can hold a copy any more.
+
+    `held`: for each, all lengths that its claims may be held under. An older disk knows a claim under another one than
+    the machine that goes on with it.
+    """
     if boot.stopped or boot.clone:
         return frozenset()
     if boot.waits is None:
         return lengths
     latest = max(boot.waits.values(), default=now)
-    return frozenset(length for length in lengths if boot.waits.get(length, latest) <= now)
+    over = {length for length in lengths.union(*held.values()) if boot.waits.get(length, latest) <= now}
+    return frozenset(length for length in lengths if over >= {length} | held.get(length, frozenset()))
 
 
 def name_one(boot: Boot, named: str, waits: dict[int, float]) -> list[Action]:

@@ -36,7 +36,7 @@ from .leader import take_lead
 from .terms import terms_of
 
 LOG = logging.getLogger(__name__)
-TICK_S = 0.25
+SOON_S = 0.25
 DISK_S = 2.0  # until a disk that took nothing is tried again
 TERM_LEAP = 1_000_000  # starts of a hub that a backup may have missed; more is no honest node's word
 ASKED_S = 3.2  # a little more than `beats` waits for those who were asked
@@ -164,12 +164,14 @@ class Hearing:
             self._nudge(outcome.schedule.ask)
             asyncio.get_running_loop().call_later(ASKED_S, self._kick)
         if outcome.again_ms is not None:
-            asyncio.get_running_loop().call_later(outcome.again_ms / 1000 + TICK_S, self._kick)
+            asyncio.get_running_loop().call_later(outcome.again_ms / 1000 + SOON_S, self._kick)
 
     def on_beat(
         self, node: NodeId, beat: Beat, now_ms: int
     ) -> BeatReply | Awaitable[BeatReply | None] | None:
-        """The answer, at once or, where something must be stored first, later."""
+        """The answer, at once or, where something must be stored first, later; none where another hub may lead."""
+        if not self._store.locked():
+            return None
         if node in self._terms and self._term < beat.term <= self._term + TERM_LEAP:
             return self._lead_above(node, beat, now_ms)
         new = not self._beats.is_fresh(node, now_ms / 1000)
@@ -276,7 +278,7 @@ class Hearing:
 
     async def _ticks(self) -> None:
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(self._beats.due_in(seconds()))
             if self._bus is not None and not self._bus.connected.is_set():
                 self.gap()  # without NATS nobody can be heard
             self._do(self._beats.handle(ev.Tick(seconds())))

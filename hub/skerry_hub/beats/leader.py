@@ -2,24 +2,27 @@
 
 With SQLite the file's lock is the lead: who holds it is the only hub there can be, and a start takes the next term at
 once. Where the lock was lost all the same, the term decides: each transaction that writes finds the row as its hub left
-it, or ends that hub, which looks there every second besides. `until_ms` is for a store that two hubs share; 0 is until
-the lock goes.
+it, or ends that hub. It looks there by itself besides, and answers no beat while the lock is not its own. `until_ms` is
+for a store that two hubs share; 0 is until the lock goes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
+from itertools import count
 from typing import cast
 
 from sqlalchemy import select
 
-from ..store import Deposed, Owner, Store
+from ..store import Deposed, Owner, Store, StoreError
 from ..store import schema as s
 from ..store.store import Values
 
 LOG = logging.getLogger(__name__)
 LOOK_S = 1.0
+LOOKS = 10
 
 
 async def take_lead(store: Store, holder: str, above: int = 0) -> int:
@@ -39,17 +42,32 @@ async def take_lead(store: Store, holder: str, above: int = 0) -> int:
 async def keep_lead(store: Store) -> None:
     """Looks again and again whether the lead is still this hub's; returns once it is another's.
 
-    What cannot be read says nothing of another hub, which could not have written there: the lock is still held.
+    Every second at the lock, without which no other hub begins; now and then at the term too, because a lock on a disk
+    that two machines have may hold neither. What cannot be read says nothing of another hub, which could not have
+    written there.
     """
-    while not store.deposed.is_set():
-        try:
-            async with store.read() as view:
-                await store.leads(view)
-        except Deposed:
+    for look in count():
+        if store.deposed.is_set():
             return
-        except Exception as error:  # noqa: BLE001 - it says nothing of the lead
-            LOG.debug("cannot look at the lead: %s", error)
+        locked = store.locked() or _locked_again(store)
+        if not locked or look % LOOKS == 0:
+            try:
+                async with store.read() as view:
+                    await store.leads(view)
+            except Deposed:
+                return
+            except Exception as error:  # noqa: BLE001 - it says nothing of the lead
+                LOG.debug("cannot look at the lead: %s", error)
         await asyncio.sleep(LOOK_S)
+
+
+def _locked_again(store: Store) -> bool:
+    """A lock that somebody deleted is taken again where nobody else has it. False all the same: the term says whether
+    somebody led in between."""
+    with suppress(StoreError):
+        store.lock_again()
+        LOG.warning("the lock of %s was deleted, and is taken again", store.path)
+    return False
 
 
 async def lead_again(store: Store) -> None:

@@ -81,6 +81,21 @@ class Leases:
             return False
         return row.state in {ClaimState.HELD, ClaimState.ENDING}
 
+    def held_under(self, named: Iterable[Holding], terms: NodeTerms) -> dict[int, frozenset[int]]:
+        """For each length asked for: every length that a claim named under it may be held under."""
+        issued: dict[ClaimKey, set[int]] = {}
+        for copy in (copy for row in terms.issued for copy in row.copies):
+            if copy.claim is not None and copy.lease is not None:
+                issued.setdefault((copy.app, copy.number, copy.claim), set()).add(copy.lease.length_ms)
+        found: dict[int, frozenset[int]] = {}
+        for one in named:
+            key = (one.app, one.number, one.claim)
+            row = self._claims.get((one.app, one.number))
+            known = row.lengths if row is not None and row.key == key else ()
+            lengths = issued.get(key, set()).union(known, self._named.get(key, ()))
+            found[one.length_ms] = found.get(one.length_ms, frozenset()) | lengths
+        return found
+
     def granted(self, node: NodeId, lengths: Iterable[int], terms: NodeTerms, now: float) -> None:
         """Remembers what a reply grants. Call it for exactly what is sent."""
         here = self._granted.setdefault(node, {})
@@ -149,6 +164,10 @@ class Leases:
             else:
                 heappush(self._due, (at, key))
         return free
+
+    def due_at(self) -> float:
+        """When `freed_by_time` has something to look at next."""
+        return self._due[0][0] if self._due else float("inf")
 
     def _free(self, node: NodeId, key: ClaimKey) -> None:
         self._ended[node].discard(key)

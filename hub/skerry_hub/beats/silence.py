@@ -110,6 +110,10 @@ class Silence:
                 actions.append(ForgetLoss(node, lost_after))
         return actions
 
+    def due_at(self) -> float:
+        """When there is something to do next, as far as is known now; endless where nothing is."""
+        return min((heap[0][0] for heap in (self._due, self._back) if heap), default=float("inf"))
+
     def since(self, node: NodeId) -> float:
         """From when the node's silence counts: its last beat, or when the hub began to listen."""
         return max(self.heard.get(node, self.floor), self.floor)

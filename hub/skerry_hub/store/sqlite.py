@@ -65,7 +65,15 @@ class FileLock:
             ) from error
         os.ftruncate(fd, 0)
         os.pwrite(fd, str(os.getpid()).encode(), 0)
+        self.free()
         self._fd = fd
+
+    def holds(self) -> bool:
+        """Whether what is locked is still what others would have to lock: somebody may have deleted it."""
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._fd))
+        except OSError:
+            return False
 
     def __enter__(self) -> Self:
         return self

@@ -233,6 +233,14 @@ class Store:
         for read in [one for one in self._read if one.tables & touched]:
             del self._read[read]
 
+    def locked(self) -> bool:
+        """Whether no other hub can have been started on the file: a look at a name, cheap enough for each beat."""
+        return self._lock.holds()
+
+    def lock_again(self) -> None:
+        """For a lock that was deleted. Raises StoreError where another hub has it by now."""
+        self._lock.take()
+
     async def leads(self, view: View) -> None:
         """Raises Deposed where another hub has raised the term since.
 

@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import dataclass, field
 
 from hypothesis import given, settings
@@ -16,12 +17,13 @@ from skerry_agent.leases.grants import (
     booted,
     holdings,
     lease_ended,
+    pace,
     replied,
     stopped,
     ticked,
 )
 from skerry_protocol.app import Availability, Ha
-from skerry_protocol.ids import AppName, Claim, InstanceId
+from skerry_protocol.ids import AppName, Claim, InstanceId, NodeId
 from skerry_protocol.messages import BeatReply, Holding
 
 from ..builders import an_app, an_instance, fenced
@@ -131,6 +133,14 @@ def test_how_often_to_beat_follows_from_what_the_node_holds() -> None:
     assert beat_every_ms([an_app(), ha], []) == 10_000
     assert beat_every_ms([fenced()], [held()]) == LENGTH // 3
     assert beat_every_ms([], [held(length_ms=2)]) == 1_000
+
+
+def test_nodes_that_beat_together_drift_apart_and_never_beat_later_than_they_should() -> None:
+    paces = [pace(NodeId(f"n{number:016}")) for number in range(1_000)]
+    assert all(0.9 <= one <= 1 for one in paces)
+    second = Counter(int(one * BEAT_IDLE_MS / 1000) for one in paces)
+    assert len(second) >= 29  # the seconds of half a minute
+    assert max(second.values()) < 100
 
 
 def test_holdings_are_the_fenced_instances() -> None:

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from skerry_agent.hublink import bus as real
 from skerry_agent.leases.beating import RETRY_S
-from skerry_agent.leases.grants import BEAT_IDLE_MS, beat_every_ms
+from skerry_agent.leases.grants import BEAT_IDLE_MS, beat_every_ms, pace
 from skerry_protocol import subjects
 from skerry_protocol.codec import decode, encode
 from skerry_protocol.ids import NodeId, Region
@@ -207,7 +207,7 @@ class SimNode:
             return
         self.held, self.took_at = issued, time.monotonic()
         self._instances = found.instances
-        self._every_s = beat_every_ms([entry.app for entry in found.apps], ()) / 1000
+        self._every_s = beat_every_ms([entry.app for entry in found.apps], ()) / 1000 * pace(self.login.node)
         self._now.set()
         self._applying = asyncio.ensure_future(self._apply(issued))
 

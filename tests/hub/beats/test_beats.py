@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from skerry_hub.beats.beats import Beats
 from skerry_hub.beats.events import (
@@ -179,6 +180,24 @@ def test_a_new_boot_waits_for_the_old_one_unless_it_said_that_all_had_stopped() 
     reply, actions = hear(beats, 62.0, boot="two", reply=4, stopped=True, claims=())
     assert actions == [StoreBoot(BootRow(A, "two", stopped=True))]
     assert hear(beats, 63.0, boot="three")[0].grants == (L,)
+
+
+def test_a_new_boot_on_an_older_disk_waits_for_what_its_claims_are_held_under_now() -> None:
+    """Its length was over, and the copy that it would start lived on under the length that had taken its place."""
+    assert LEASE is not None
+    longer = structs.replace(LEASE, length_ms=2 * L, lost_after_ms=120_000)
+    copy = Instance(HELD.instance, HELD.app, 1, 2, HELD.claim, longer)
+    now_so = issued(2, copy)
+    held = Holding(HELD.instance, HELD.app, 1, HELD.claim, 2 * L)
+    for lengths, rows in (((L, 2 * L), (WITH,)), ((2 * L,), (WITH, now_so))):
+        beats = hub()
+        assert hear(beats, 1)[0].grants == (L,)
+        claim = structs.replace(CLAIM, lengths=lengths, lost_after_ms=120_000)
+        beats.handle(Learned(2, {A: terms("a", *rows)}, (claim,)))
+        assert hear(beats, 100, reply=1, claims=(held,))[0].grants == (2 * L,)
+        assert hear(beats, 101, boot="older")[0].grants == ()
+        assert hear(beats, 219, boot="older", reply=3)[0].grants == ()
+        assert hear(beats, 221.1, boot="older", reply=4)[0].grants == (L,)
 
 
 def test_a_restarted_hub_knows_the_boot_that_it_granted() -> None:

@@ -1,13 +1,16 @@
 """The term under which a hub answers, also after its store was put back."""
 
 import asyncio
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
 
 from skerry_hub.beats.leader import keep_lead, take_lead
+from skerry_hub.clock import monotonic_ms
 from skerry_hub.journal import Happened, events, note
-from skerry_hub.store import Deposed, Owner, Store
+from skerry_hub.store import Deposed, Owner, Store, StoreError
+from skerry_protocol.messages import Beat
 
 from ..hubs import Machine, serving, token_of
 
@@ -52,6 +55,36 @@ async def test_a_hub_that_has_nothing_to_write_hears_of_it_too(tmp_path: Path) -
     assert first.deposed.is_set()
     await first.close()
     await second.close()
+
+
+async def test_a_lock_that_somebody_deleted_is_taken_again(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "hub.db")
+    await take_lead(store, "one")
+    looking = asyncio.create_task(keep_lead(store))
+    (tmp_path / "hub.db.lock").unlink()
+    assert not store.locked()
+    async with asyncio.timeout(20):
+        while not store.locked():  # noqa: ASYNC110 - the file system tells nobody
+            await asyncio.sleep(0.01)
+    with pytest.raises(StoreError, match="another hub has it"):
+        await Store.open(tmp_path / "hub.db")
+    assert not looking.done()
+    looking.cancel()
+    await store.close()
+
+
+async def test_a_hub_whose_lock_another_has_answers_no_beat(tmp_path: Path) -> None:
+    async with serving(tmp_path / "hub") as desk:
+        machine = Machine(desk)
+        await machine.join(desk.client, await token_of(desk))
+        hearing, beat = desk.hub.hearing, Beat("boot")
+        answer = hearing.on_beat(machine.id, beat, monotonic_ms())
+        assert isinstance(answer, Awaitable)  # its boot is stored first
+        assert await answer is not None
+        lock = tmp_path / "hub" / "hub.db.lock"
+        lock.unlink()
+        lock.touch()
+        assert hearing.on_beat(machine.id, beat, monotonic_ms()) is None
 
 
 # Starts nats-server: seconds.

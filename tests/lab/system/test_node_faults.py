@@ -26,11 +26,6 @@ def status(world: World) -> str:
     return world.text(NODE, "skerry-agent", "status")
 
 
-def has(world: World, code: str) -> bool:
-    """Whether the hub knows of such a condition."""
-    return any(one.startswith(f"{code}:") for one in world.hub_node(NODE).conditions)
-
-
 def test_a_unit_file_that_is_gone_is_put_back_at_once_and_the_hub_hears_of_it(world: World) -> None:
     world.apply(app("gone"))
     before = world.running()
@@ -49,11 +44,11 @@ def test_a_unit_file_that_was_edited_is_said_and_a_drop_in_stays(world: World) -
     path = f"{UNITS}/skerry-edited-1.service"
     world.run(NODE, "sh", "-c", f"mkdir -p {path}.d; echo '[Service]\nNice=5' > {path}.d/mine.conf")
     world.run(NODE, "sed", "-i", "s/sleep/sleep 1; sleep/", path)
-    world.until("the hub hears", lambda: has(world, "unit-files"))
+    world.until("the hub hears", lambda: world.ails(NODE, "unit-files"))
     assert "changed by hand" in status(world)
     assert world.running() == before
     world.lab.reboot(NODE)
-    world.until("its file is as it should be", lambda: not has(world, "unit-files"), 40)
+    world.until("its file is as it should be", lambda: not world.ails(NODE, "unit-files"), 40)
     world.settled("edited", seconds=40)
     assert world.run(NODE, "cat", f"{path}.d/mine.conf").stdout == "[Service]\nNice=5\n"
     assert world.shown(NODE, "skerry-edited-1", "Nice") == "5"
@@ -78,7 +73,7 @@ def test_a_disk_that_takes_no_write_ends_nothing_and_is_said(world: World, folde
     before = world.running()
     with read_only(world, folder):
         world.begin(app(f"{name}-after"))
-        world.until("the hub hears why", lambda: has(world, "disk"), 40)
+        world.until("the hub hears why", lambda: world.ails(NODE, "disk"), 40)
         assert "Read-only file system" in status(world)
         assert world.running() == before
         why = world.until(
@@ -87,7 +82,7 @@ def test_a_disk_that_takes_no_write_ends_nothing_and_is_said(world: World, folde
         )
         assert f"{name}-after-1" in why
     world.settled(f"{name}-before", f"{name}-after", seconds=60)
-    world.until("it is over", lambda: not has(world, "disk"), 40)
+    world.until("it is over", lambda: not world.ails(NODE, "disk"), 40)
     assert before.items() <= world.running().items()
 
 
@@ -132,11 +127,11 @@ def test_a_lease_goes_on_where_the_state_folder_takes_no_write(world: World) -> 
     """What leases need is under /run, which is in memory: a disk that fails ends none."""
     copy = place(world, "keeps", NODE)
     with read_only(world, "/var/lib/skerry"):
-        world.until("the hub hears", lambda: has(world, "disk"), 40)
+        world.until("the hub hears", lambda: world.ails(NODE, "disk"), 40)
         world.holds(
             "it runs on for longer than one lease", lambda: world.unit(NODE, copy.name) == copy, LEASE_S + 2
         )
-    world.until("it is over", lambda: not has(world, "disk"), 40)
+    world.until("it is over", lambda: not world.ails(NODE, "disk"), 40)
     assert world.unit(NODE, copy.name) == copy
 
 
@@ -147,7 +142,7 @@ def test_a_systemd_that_executes_itself_anew_harms_nothing_and_is_asked_again(wo
     world.apply(app("steady") + app("reexec-after"))
     assert before.items() <= world.running().items()
     assert world.shown(NODE, AGENT, "MainPID") == agent
-    assert not has(world, "systemd")
+    assert not world.ails(NODE, "systemd")
     path = f"{UNITS}/skerry-steady-1.service"
     world.run(NODE, "rm", path)
     world.until(

@@ -113,6 +113,10 @@ class World:
     def hub_node(self, name: str) -> NodeView:
         return self._hub.get(NodeView, api("nodes", name))
 
+    def ails(self, name: str, code: str) -> bool:
+        """Whether the hub knows of such a condition of this node."""
+        return any(one.startswith(f"{code}:") for one in self.hub_node(name).conditions)
+
     def events(self) -> tuple[EventView, ...]:
         """The newest."""
         return self._hub.get(tuple[EventView, ...], "/api/events", limit=1000)
