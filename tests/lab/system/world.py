@@ -26,6 +26,7 @@ from skerry_hub.loops.explain import Why
 
 T = TypeVar("T")
 LOOK_S = 0.1
+FIRST_LOOK_S, SELDOM_S = 0.05, 0.4
 SOON_S = 20.0
 OWN = {"skerry-agent", "skerry-restore", "skerry-net", "skerry-fence"}
 TIMES = (
@@ -180,8 +181,12 @@ class World:
     # Waiting
 
     def until(self, what: str, seen: Callable[[], T | None], seconds: float = SOON_S) -> T:
-        """Looks until it is so. A hub or machine that does not answer is not so yet."""
+        """Looks until it is so. A hub or machine that does not answer is not so yet.
+
+        What takes long is looked at less often: a look is a program on a machine, and others want the processors.
+        """
         deadline = time.monotonic() + seconds
+        pause = FIRST_LOOK_S
         while True:
             try:
                 found, error = seen(), ""
@@ -191,7 +196,8 @@ class World:
                 return found
             if time.monotonic() > deadline:
                 raise AssertionError(f"not in {seconds:g} s: {what}{error}")
-            time.sleep(LOOK_S)
+            time.sleep(pause)
+            pause = min(pause * 1.5, SELDOM_S)
 
     def holds(self, what: str, seen: Callable[[], bool], seconds: float) -> None:
         """It is so, and stays so for this long: only time shows that something does not happen."""
