@@ -48,6 +48,11 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+async def on_the_stream(bus: HubBus) -> None:
+    """A node hears an assignment before the server has stored it, and also where the stream refuses it."""
+    await until(lambda: not bus.publisher.waiting)
+
+
 def make_certificate(
     folder: Path, name: str = "tls", days: tuple[int, int] = (-1, 1)
 ) -> tuple[Path, Path, bytes]:

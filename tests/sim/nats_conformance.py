@@ -1,7 +1,7 @@
 """What Skerry relies on NATS to do. Each promise runs on the fake and on the real one; JetStream's have their own file.
 
 A promise gets a `Place` and uses only what the real clients have, through Skerry's own functions where there is one.
-Not here: who may say what (the fake does not check it; tests/hub/nats/test_bus.py does), and TLS and login.
+Not here: who may say what (the fake does not check it; tests/hub/nats/test_permissions.py does), and TLS and login.
 """
 
 from __future__ import annotations

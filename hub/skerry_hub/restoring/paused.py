@@ -104,7 +104,7 @@ def _read(identity: Identity, node: NodeId, held: bytes) -> tuple[Issued, bytes 
     try:
         return decode(AssignmentAt, held).issued, None
     except WireError:
-        return None
+        return None  # nothing that any hub wrote: there is nothing to ask about before it is written over
 
 
 def opened_envelope(identity: Identity, held: bytes) -> bytes:

@@ -156,7 +156,7 @@ class Line:
             else:
                 self.close("the server closed it")
         except (BlockingIOError, ssl.SSLWantReadError):
-            pass
+            pass  # all that has come was read
         except OSError as error:
             self.close(str(error))
         while not self.lost.is_set() and self._next():

@@ -73,6 +73,18 @@ async def test_a_lock_that_somebody_deleted_is_taken_again(tmp_path: Path) -> No
     await store.close()
 
 
+async def test_a_lock_that_cannot_be_looked_at_is_not_lost(tmp_path: Path) -> None:
+    """As on a disk that fails: leases go on."""
+    store = await Store.open(tmp_path / "hub.db")
+    lock = tmp_path / "hub.db.lock"
+    lock.unlink()
+    lock.symlink_to(lock)  # a loop: to look at it is an error
+    assert store.locked()
+    lock.unlink()
+    assert not store.locked()
+    await store.close()
+
+
 async def test_a_hub_whose_lock_another_has_answers_no_beat(tmp_path: Path) -> None:
     async with serving(tmp_path / "hub") as desk:
         machine = Machine(desk)
