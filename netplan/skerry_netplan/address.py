@@ -1,20 +1,79 @@
-"""The addresses of a mesh: a /48 of unique local IPv6 (RFC 4193), a region's /56, a node's /80, an instance's /128.
+"""The addresses of a mesh: a region's network, a node's /80, an instance's /128, from one of two sources.
 
-Owns the arithmetic and nothing else: who has which number is stored elsewhere. The numbers are dense, so a region holds
-16,777,216 nodes and a node 2^48 - 1 instances; number 0 of a node is the node itself.
+Owns the arithmetic and nothing else: who has which number is stored elsewhere. The numbers are dense, so a region's /56
+holds 16,777,216 nodes and a node 2^48 - 2 instances. Node 0 is the hub; number 0 of a node is the node itself.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
+from typing import Protocol
 
 ULA = 0xFD << 120
 MESH_BITS, REGION_BITS, NODE_BITS, ALL_BITS = 48, 56, 80, 128
+ROUTED_BITS = range(16, 73)  # a routed prefix leaves room for 256 nodes at least
 GLOBAL_ID_BYTES = 5
+HUB_NUMBER = 0
+GLOBAL = IPv6Network("2000::/3")
+"""What the internet routes (RFC 4291 section 2.4)."""
 
 
 class NoAddress(ValueError):
-    """A number that the network has no room for."""
+    """A number that the network has no room for, or a prefix that cannot be used."""
+
+
+class AddressSource(Protocol):
+    """Where a region's addresses come from."""
+
+    @property
+    def whole(self) -> IPv6Network:
+        """All that belongs to the mesh, as far as its other regions are known by it."""
+        ...
+
+    @property
+    def region(self) -> IPv6Network:
+        """The region's own network: every node's /80 is in it."""
+        ...
+
+
+@dataclass(frozen=True)
+class UniqueLocal:
+    """A mesh's own /48 of unique local addresses (RFC 4193), which needs nobody's permission; the region has a /56."""
+
+    global_id: bytes
+    number: int
+
+    @property
+    def whole(self) -> IPv6Network:
+        return mesh_network(self.global_id)
+
+    @property
+    def region(self) -> IPv6Network:
+        return region_network(self.whole, self.number)
+
+
+@dataclass(frozen=True)
+class Routed:
+    """A prefix that the operator owns and routes to the hub: its instances have the same addresses outside."""
+
+    prefix: IPv6Network
+
+    def __post_init__(self) -> None:
+        if self.prefix.prefixlen not in ROUTED_BITS:
+            raise NoAddress(
+                f"{self.prefix} cannot be used: a routed prefix has {ROUTED_BITS[0]} to {ROUTED_BITS[-1]} bits"
+            )
+        if not self.prefix.subnet_of(GLOBAL):
+            raise NoAddress(f"{self.prefix} cannot be used: the internet routes nothing outside of {GLOBAL}")
+
+    @property
+    def whole(self) -> IPv6Network:
+        return self.prefix
+
+    @property
+    def region(self) -> IPv6Network:
+        return self.prefix
 
 
 def mesh_network(global_id: bytes) -> IPv6Network:
@@ -30,13 +89,18 @@ def region_network(mesh: IPv6Network, number: int) -> IPv6Network:
 
 
 def node_network(region: IPv6Network, number: int) -> IPv6Network:
-    """The /80 of node `number` (0 to 16,777,215) in its region."""
+    """The /80 of node `number` in its region: 0 to 16,777,215 in a /56. Number 0 is the hub's."""
     return _part(region, NODE_BITS, number)
 
 
 def node_address(node: IPv6Network) -> IPv6Address:
     """The node's own address: the first of its /80 that is not the subnet-router anycast address."""
     return node[1]
+
+
+def hub_address(region: IPv6Network) -> IPv6Address:
+    """The region's hub, as seen from inside."""
+    return node_address(node_network(region, HUB_NUMBER))
 
 
 def instance_address(node: IPv6Network, number: int) -> IPv6Address:

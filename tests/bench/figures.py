@@ -41,6 +41,7 @@ class Figure(Struct, frozen=True):
 
 FIGURES = (
     Figure("scheduler", "placing", "10,000 nodes, 50,000 instances: plan, a node lost, durable", lab=False),
+    Figure("plans", "netplanning", "10,000 nodes, 50,000 instances: every node's network plan", lab=False),
     Figure("imports", "imports", "memory of the agent's libraries, before it does anything", lab=False),
     Figure("rest", "rest", "the agent at rest with 20 instances: memory, CPU without and with checks"),
     Figure("wire", "wire", "bytes per day at rest: best-effort work alone, and a 60 s ha app"),

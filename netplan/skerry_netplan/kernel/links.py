@@ -1,0 +1,113 @@
+"""Interfaces, addresses and routes by rtnetlink(7), through one connection for as long as a reading or a change takes.
+
+A connection that lives on leaks memory in the library, so there is none that does. Skerry's routes are known by their
+protocol number, its interfaces by their alias: whatever lacks it is somebody else's and is never touched.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import AsyncIPRoute
+
+from ..state import Route
+
+ALIAS = "Skerry"
+PROTOCOL = 207  # rt_protos of iproute2 has no such number; bird, zebra and the others have theirs
+GATEWAY6 = "fe80::1"
+_UNREACHABLE = 7
+_MAIN = 254
+_LOOPBACK = 1
+Connection = Any
+
+
+@dataclass(frozen=True)
+class LinkSeen:
+    """An interface as it is now. `ours`: it has Skerry's alias. `pair`: of a pair, the index of the other end."""
+
+    index: int
+    name: str
+    up: bool
+    mtu: int
+    ours: bool
+    addresses: frozenset[str] = frozenset()
+    pair: int = 0
+
+
+@asynccontextmanager
+async def connected(sock: socket.socket | None = None) -> AsyncIterator[Connection]:
+    """A connection to the caller's namespace, or to the one that `sock` was opened in."""
+    async with AsyncIPRoute(fileno=sock.detach()) if sock else AsyncIPRoute() as ip:
+        yield ip
+
+
+async def read_links(ip: Connection) -> dict[str, LinkSeen]:
+    """All interfaces, with their addresses of global scope."""
+    addresses: dict[int, set[str]] = {}
+    async for one in await ip.addr("dump"):
+        if one["scope"] == 0:
+            addresses.setdefault(one["index"], set()).add(f"{one.get_attr('IFA_ADDRESS')}/{one['prefixlen']}")
+    found = {}
+    async for one in await ip.link("dump"):
+        name, index = one.get_attr("IFLA_IFNAME"), one["index"]
+        ours = one.get_attr("IFLA_IFALIAS") == ALIAS
+        up = one["state"] == "up"
+        found[name] = LinkSeen(
+            index,
+            name,
+            up,
+            one.get_attr("IFLA_MTU"),
+            ours,
+            frozenset(addresses.get(index, ())),
+            one.get_attr("IFLA_LINK") or 0,
+        )
+    return found
+
+
+async def read_routes(ip: Connection, names: dict[int, str]) -> frozenset[Route]:
+    """Skerry's own routes; `names`: index → interface."""
+    found = set()
+    for family in (socket.AF_INET6, socket.AF_INET):
+        async for one in await ip.route("dump", family=family):
+            if one["proto"] == PROTOCOL and one["table"] == _MAIN:
+                found.add(_route(one, names))
+    return frozenset(found)
+
+
+def _route(one: Any, names: dict[int, str]) -> Route:
+    network = f"{one.get_attr('RTA_DST') or '::'}/{one['dst_len']}"
+    device = None if one["type"] == _UNREACHABLE else names.get(one.get_attr("RTA_OIF"))
+    return Route(str(ip_network(network)), device, one.get_attr("RTA_PREFSRC"))
+
+
+async def set_route(ip: Connection, route: Route, index: int | None) -> None:
+    """Adds it or takes the place of the one to the same network, in one step."""
+    family = socket.AF_INET6 if ":" in route.network else socket.AF_INET
+    words: dict[str, object] = {"dst": route.network, "proto": PROTOCOL, "family": family}
+    if index is None:
+        words |= {"type": "unreachable"}
+    else:
+        words |= {"oif": index} | ({"prefsrc": route.source} if route.source else {})
+        words |= {"scope": 253} if family == socket.AF_INET else {}
+    await ip.route("replace", **words)
+
+
+async def remove_route(ip: Connection, route: Route, index: int | None) -> None:
+    """Nothing where it has gone with its interface."""
+    family = socket.AF_INET6 if ":" in route.network else socket.AF_INET
+    words: dict[str, object] = {"dst": route.network, "proto": PROTOCOL, "family": family}
+    words |= {"type": "unreachable"} if index is None else {"oif": index}
+    await ip.route("del", **words)
+
+
+def set_sysctl(path: str, value: str) -> None:
+    """/proc/sys/net/PATH, where it differs."""
+    file = Path("/proc/sys/net") / path
+    if file.read_text(encoding="ascii").strip() != value:
+        file.write_text(value, encoding="ascii")

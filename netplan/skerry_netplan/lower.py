@@ -1,0 +1,115 @@
+"""A node's plan → what its kernel is to have. Pure: what differs from one moment to the next is an argument.
+
+Two interfaces, because WireGuard takes a packet only from the one peer that its source is allowed for: with one, two
+nodes that turn from the hub to a direct tunnel a moment apart would drop what the other still sends the former way.
+So the hub's tunnel always carries everything, direct tunnels carry what the routes lead to them, and either is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+
+from skerry_protocol.ids import InstanceId, NodeName
+from skerry_protocol.network import Mate, Network, Port
+
+from .address import node_address
+from .firewall import Guarded, rules
+from .state import DIRECT, LINK, KeyRole, Peer, Route, Space, State, Tunnel
+
+MTU, MTU_LEAST = 1420, 1280
+KEEPALIVE = 25
+RANGE4 = IPv4Network("100.127.240.0/20")
+"""Of shared address space (RFC 6598): what instances have towards the internet, the same on every node."""
+SPACE = "skerry-"
+"""What the names of instances' namespaces begin with."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """What the node knows of itself and of its links.
+
+    `keys`: its public ones. `endpoints`: where the peer with a key was last. `direct`: mates whose direct tunnel is up.
+    `hold_open`: keep the way in open through a NAT. `open_ports`, `forwards`: see `firewall.rules`.
+    """
+
+    keys: Mapping[KeyRole, bytes]
+    link_port: int
+    direct_port: int
+    mtu: int = MTU
+    endpoints: Mapping[bytes, str] = field(default_factory=dict)
+    direct: frozenset[NodeName] = frozenset()
+    hold_open: bool = True
+    guarded: Mapping[InstanceId, Guarded] = field(default_factory=dict)
+    open_ports: tuple[Port, ...] = ()
+    forwards: bool = False
+
+
+def lower(plan: Network, here: Here) -> State:
+    """What the kernel of the node with this plan is to have. The plan has been through the linter."""
+    spaces = {name: _space(name, text, plan, here) for name, text in plan.addresses.items()}
+    own = str(node_address(IPv6Network(plan.node)))
+    tunnels = {LINK: _link(plan, here, own)}
+    if any(mate.key for mate in plan.mates):
+        tunnels[DIRECT] = _direct(plan, here)
+    routes = {
+        Route(plan.whole, LINK, own),
+        Route(plan.node),
+        *(Route(f"{space.address}/128", space.device) for space in spaces.values()),
+        *(Route(f"{space.address4}/32", space.device) for space in spaces.values() if space.address4),
+        *(Route(mate.network, DIRECT, own) for mate in plan.mates if _is_direct(mate, here)),
+    }
+    return State(
+        tunnels, spaces, frozenset(routes), rules(plan, spaces, here.guarded, here.open_ports, here.forwards)
+    )
+
+
+def device_of(instance: InstanceId) -> str:
+    """The machine's end of an instance's pair; at most 15 characters, and the id's tail is random."""
+    return f"sk-{instance.rpartition('-')[2][:12]}"
+
+
+def namespace_of(instance: InstanceId) -> str:
+    """The network namespace's name under /run/netns."""
+    return f"{SPACE}{instance}"
+
+
+def address4_of(address: str, node: str) -> str:
+    """An instance's address in RANGE4, by its number on the node."""
+    number = int(IPv6Network(address).network_address) - int(IPv6Network(node).network_address)
+    return str(RANGE4[2 + number % (RANGE4.num_addresses - 4)])
+
+
+def _space(instance: InstanceId, address: str, plan: Network, here: Here) -> Space:
+    return Space(
+        namespace_of(instance), device_of(instance), address, address4_of(address, plan.node), here.mtu
+    )
+
+
+def _link(plan: Network, here: Here, own: str) -> Tunnel:
+    """Only the first hub's peer leads anywhere: two peers cannot be allowed the same."""
+    peers = {}
+    for hub, allowed in zip(
+        plan.hubs, (frozenset({plan.whole}), *[frozenset[str]()] * len(plan.hubs)), strict=False
+    ):
+        endpoint = here.endpoints.get(hub.key)
+        peers[hub.key] = Peer(hub.key, allowed, endpoint, KEEPALIVE if here.hold_open else 0)
+    return Tunnel(here.keys[KeyRole.LINK], here.link_port, here.mtu, frozenset({f"{own}/128"}), peers)
+
+
+def _direct(plan: Network, here: Here) -> Tunnel:
+    """With a peer for the hub too, which sees by its packets where this interface is from outside."""
+    hub = plan.hubs[0]
+    peers = {hub.key: Peer(hub.key, frozenset(), here.endpoints.get(hub.key), KEEPALIVE)}
+    for mate in plan.mates:
+        if mate.key is not None:
+            endpoint = here.endpoints.get(mate.key)
+            peers[mate.key] = Peer(
+                mate.key, frozenset({mate.network}), endpoint, KEEPALIVE if endpoint else 0
+            )
+    return Tunnel(here.keys[KeyRole.DIRECT], here.direct_port, here.mtu, frozenset(), peers)
+
+
+def _is_direct(mate: Mate, here: Here) -> bool:
+    return mate.key is not None and mate.name in here.direct

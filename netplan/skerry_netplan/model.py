@@ -1,0 +1,65 @@
+"""What the planner is told of a region: frozen data, gathered by the hub from its store.
+
+`Region` is all of it. Numbers are those of `address`; nothing here has been checked against anything else, because an
+operator's word may be wrong in more than one place, and the planner says so for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, IPv6Network
+
+from skerry_protocol.ids import AppName, InstanceId, NodeId, NodeName
+from skerry_protocol.network import HubAt, Port
+
+from .address import AddressSource, instance_address, node_network
+
+
+@dataclass(frozen=True)
+class Member:
+    """A node of the region. Its public keys: of its tunnel to the hub, of those to other nodes; None: it has none."""
+
+    id: NodeId
+    name: NodeName
+    number: int
+    link_key: bytes | None = None
+    direct_key: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Copy:
+    """An instance and where it is. `address`: its number on that node, from 1, never used again while it is known."""
+
+    id: InstanceId
+    app: AppName
+    number: int
+    node: NodeId
+    address: int
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What an app wants of the network."""
+
+    ports: Mapping[str, Port] = field(default_factory=dict)
+    reaches: tuple[AppName, ...] = ()
+
+
+@dataclass(frozen=True)
+class Region:
+    """Everything that plans follow from."""
+
+    addresses: AddressSource
+    hubs: tuple[HubAt, ...]
+    members: Mapping[NodeId, Member]
+    copies: tuple[Copy, ...] = ()
+    wishes: Mapping[AppName, Wish] = field(default_factory=dict)
+
+    def network_of(self, node: NodeId) -> IPv6Network:
+        """A member's /80."""
+        return node_network(self.addresses.region, self.members[node].number)
+
+    def address_of(self, copy: Copy) -> IPv6Address:
+        """Where a copy is."""
+        return instance_address(self.network_of(copy.node), copy.address)

@@ -1,0 +1,113 @@
+"""A region → one plan for each node, and what could not be planned. No node's plan depends on the order of anything.
+
+A node is told of what its own instances reach, and of what reaches them: so a change of one app changes the plans of
+the nodes around it and of no other. `Planner` reads a region once; a plan is then made for one node at a time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from skerry_protocol.ids import AppName, NodeId
+from skerry_protocol.network import CopyAt, Mate, Neighbour, Network
+
+from .model import Copy, Region, Wish
+
+NO_WISH = Wish()
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """`app` is to reach `reaches`, and nothing of that name runs in the region."""
+
+    app: AppName
+    reaches: AppName
+
+    def __str__(self) -> str:
+        return f"{self.app} reaches {self.reaches}, but the region has no app of that name"
+
+
+class Planner:
+    """Plans for the nodes of one region, as it was at one moment."""
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+        self._on: Mapping[NodeId, list[Copy]] = _grouped(region.copies, lambda copy: copy.node)
+        self._of: Mapping[AppName, list[Copy]] = _grouped(region.copies, lambda copy: copy.app)
+        self._reached_by = _reached_by(region.wishes)
+        self._neighbours: dict[AppName, Neighbour] = {}
+        self._mate: dict[NodeId, Mate] = {}
+
+    def plan(self, node: NodeId) -> Network:
+        """The plan of a member. Raises KeyError for a node that is none."""
+        region, own = self.region, self._on.get(node, [])
+        around = sorted(self._around({copy.app for copy in own}))
+        return Network(
+            whole=str(region.addresses.whole),
+            region=str(region.addresses.region),
+            node=str(region.network_of(node)),
+            hubs=region.hubs,
+            mates=self._mates(node, around),
+            addresses={
+                copy.id: str(region.address_of(copy)) for copy in sorted(own, key=lambda copy: copy.id)
+            },
+            neighbours=tuple(self._neighbour(app) for app in around),
+        )
+
+    def missing(self) -> tuple[Missing, ...]:
+        """What is to be reached and is not there, by app and name."""
+        wishes = self.region.wishes
+        pairs = sorted((app, other) for app, wish in wishes.items() for other in wish.reaches)
+        return tuple(Missing(app, other) for app, other in pairs if other not in wishes)
+
+    def _around(self, apps: Iterable[AppName]) -> set[AppName]:
+        """What these apps reach, and what reaches them, as far as it is there."""
+        found: set[AppName] = set()
+        for app in apps:
+            found.update(self._wish(app).reaches, self._reached_by.get(app, ()))
+        return {app for app in found if app in self.region.wishes}
+
+    def _mates(self, node: NodeId, around: Iterable[AppName]) -> tuple[Mate, ...]:
+        others = {copy.node for app in around for copy in self._of.get(app, ())} - {node}
+        members = self.region.members
+        return tuple(map(self._as_mate, sorted(others, key=lambda other: members[other].number)))
+
+    def _as_mate(self, node: NodeId) -> Mate:
+        if node not in self._mate:
+            member = self.region.members[node]
+            self._mate[node] = Mate(member.name, str(self.region.network_of(node)), member.direct_key)
+        return self._mate[node]
+
+    def _neighbour(self, app: AppName) -> Neighbour:
+        if app not in self._neighbours:
+            copies = sorted((copy.number, self.region.address_of(copy)) for copy in self._of.get(app, ()))
+            wish = self._wish(app)
+            self._neighbours[app] = Neighbour(
+                app,
+                tuple(CopyAt(number, str(address)) for number, address in copies),
+                dict(sorted(wish.ports.items())),
+                tuple(sorted(wish.reaches)),
+            )
+        return self._neighbours[app]
+
+    def _wish(self, app: AppName) -> Wish:
+        return self.region.wishes.get(app, NO_WISH)
+
+
+def _reached_by(wishes: Mapping[AppName, Wish]) -> dict[AppName, set[AppName]]:
+    found: dict[AppName, set[AppName]] = defaultdict(set)
+    for app, wish in wishes.items():
+        for other in wish.reaches:
+            found[other].add(app)
+    return found
+
+
+def _grouped(copies: Iterable[Copy], key: Callable[[Copy], Key]) -> dict[Key, list[Copy]]:
+    found: dict[Key, list[Copy]] = defaultdict(list)
+    for copy in copies:
+        found[key(copy)].append(copy)
+    return found

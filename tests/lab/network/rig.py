@@ -1,0 +1,148 @@
+"""A hub and two nodes on one cable, and what is to run on them: web on the first reaches db on the second."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from types import MappingProxyType
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from skerry_netplan.differ import diff
+from skerry_netplan.firewall import Guarded
+from skerry_netplan.hubside import HubHere, lower_hub
+from skerry_netplan.kernel import namespaces
+from skerry_netplan.kernel.kernel import Kernel
+from skerry_netplan.kernel.userspace import Userspace
+from skerry_netplan.lower import Here, lower, namespace_of
+from skerry_netplan.model import Copy, Member, Region
+from skerry_netplan.planner import Planner
+from skerry_netplan.state import KeyRole, State
+from skerry_protocol.ids import NodeId, NodeName
+from skerry_protocol.network import HubAt, Port
+from tests.lab.network.hosts import Host, cabled
+from tests.netplan.regions import ADDRESSES, HUB, copy, wish
+
+SQL, OTHER = 5432, 5433
+WEB, DB, ALONE = copy("web", 1, 1), copy("db", 1, 2), copy("alone", 1, 1, 2)
+CONNECTS = 1.0  # seconds, within which a connection comes about or does not
+NOTHING: Mapping[int, Port] = MappingProxyType({})
+HUB_PORT, LINK_PORT, DIRECT_PORT = 51820, 51821, 51822
+
+
+def private(name: str) -> bytes:
+    return name.encode().ljust(32, b".")
+
+
+def public(name: str) -> bytes:
+    return X25519PrivateKey.from_private_bytes(private(name)).public_key().public_bytes_raw()
+
+
+def region(*copies: Copy) -> Region:
+    members = [
+        Member(
+            NodeId(f"id{number}"),
+            NodeName(f"n{number}"),
+            number,
+            public(f"link{number}"),
+            public(f"direct{number}"),
+        )
+        for number in (1, 2)
+    ]
+    hub = HubAt(public("hub"), HUB.address, (f"192.0.2.1:{HUB_PORT}",))
+    wishes = {WEB.app: wish("db"), DB.app: wish(sql=SQL), ALONE.app: wish()}
+    return Region(ADDRESSES, (hub,), {member.id: member for member in members}, copies, wishes)
+
+
+class Machine:
+    """A host with what Skerry makes of it."""
+
+    def __init__(self, host: Host, *keys: str) -> None:
+        self.host = host
+        self.kernel = Kernel(Userspace(host.child), {public(key): private(key) for key in keys})
+
+    def read(self) -> State:
+        return self.host.run(self.kernel.read())
+
+    def become(self, wanted: State) -> int:
+        """How many operations it took."""
+        return self.host.run(self._become(wanted))
+
+    def opened(self, family: int, copy: Copy | None = None) -> socket.socket:
+        """One of TCP, in the copy's namespace or in the machine's own."""
+        return self.host.run(_socket(family, copy))
+
+    async def _become(self, wanted: State) -> int:
+        operations = diff(wanted, await self.kernel.read())
+        await self.kernel.carry_out(operations)
+        return len(operations)
+
+
+async def _socket(family: int, copy: Copy | None) -> socket.socket:
+    if copy is None:
+        sock = socket.socket(family)
+    else:
+        sock = namespaces.open_socket(namespace_of(copy.id), family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return sock
+
+
+Machines = tuple[Machine, Machine, Machine]
+
+
+def node_state(
+    number: int, one: Region, *direct: str, publish: Mapping[int, Port] = NOTHING, egress: bool = True
+) -> State:
+    """`publish`, `egress`: of every instance."""
+    guarded = {
+        copy.id: Guarded(copy.app, one.wishes[copy.app].ports, one.wishes[copy.app].reaches, publish, egress)
+        for copy in one.copies
+    }
+    keys = {KeyRole.LINK: public(f"link{number}"), KeyRole.DIRECT: public(f"direct{number}")}
+    other = 3 - number
+    endpoints = {
+        public("hub"): f"192.0.2.1:{HUB_PORT}",
+        public(f"direct{other}"): f"192.0.2.{other + 1}:{DIRECT_PORT}",
+    }
+    here = Here(keys, LINK_PORT, DIRECT_PORT, endpoints=endpoints, direct=frozenset(map(NodeName, direct)))
+    return lower(Planner(one).plan(NodeId(f"id{number}")), replace(here, guarded=guarded))
+
+
+@contextmanager
+def mesh() -> Iterator[Machines]:
+    """The hub and two nodes, with nothing on them."""
+    with cabled("hub", "n1", "n2") as (hub, one, two):
+        yield Machine(hub, "hub"), Machine(one, "link1", "direct1"), Machine(two, "link2", "direct2")
+
+
+def set_up(machines: Machines, one: Region, *direct: str) -> None:
+    hub, *nodes = machines
+    hub.become(lower_hub(one, HubHere(public("hub"), HUB_PORT, 1420)))
+    for number, node in enumerate(nodes, 1):
+        node.become(node_state(number, one, *direct))
+
+
+def talk(machines: Machines, client: Copy, server: Copy, port: int) -> bool:
+    """Whether the one's connection to the other's port is taken; there is somebody who listens."""
+    one = region(WEB, DB, ALONE)
+    at = {NodeId("id1"): machines[1], NodeId("id2"): machines[2]}
+    to = (str(one.address_of(server)), port)
+    listener = at[server.node].opened(socket.AF_INET6, server)
+    listener.bind(to)
+    return heard(listener, at[client.node].opened(socket.AF_INET6, client), to) is not None
+
+
+def heard(listener: socket.socket, caller: socket.socket, to: tuple[str, int]) -> str | None:
+    """By which address the bound listener knows the caller who connected to `to`; None where nobody came."""
+    with listener, caller:
+        listener.listen()
+        listener.settimeout(CONNECTS)
+        caller.settimeout(CONNECTS)
+        with suppress(OSError):
+            caller.connect(to)
+            connection, (address, *_) = listener.accept()
+            connection.close()
+            return str(address)
+    return None
