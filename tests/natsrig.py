@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import os
+import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -222,6 +224,29 @@ class Rig:
         await self.server.ready.wait()
         login = Login(node.id, node.credentials, node.key)
         return await buslink.connect((self.server.url,), self.node_tls(), login, lambda: None, refused.append)
+
+
+async def tells_of_its_end(rig: Rig, client: Client) -> None:
+    """Fails where `closed_cb` is not called, because the server is gone while there is something to be written."""
+    ended = asyncio.Event()
+
+    async def on_error(_error: Exception) -> None:
+        if client.is_connected:
+            await client.publish("anything", b"still to be written")
+
+    async def on_end() -> None:
+        ended.set()
+
+    node = rig.make_node()
+    login = Login(node.id, node.credentials, node.key)
+    await client.connect(
+        [rig.server.url], tls=rig.node_tls(), tls_handshake_first=True, tls_hostname="skerry-hub",
+        user_jwt_cb=lambda: bytearray(login.credentials.encode()), signature_cb=login.sign, allow_reconnect=False,
+        error_cb=on_error, closed_cb=on_end,
+    )  # fmt: skip
+    assert rig.server.pid is not None
+    os.kill(rig.server.pid, signal.SIGKILL)
+    await within(ended.wait())
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ def main() -> None:
 
         sys.exit(fence())
     if sys.argv[1:] == ["restore"]:
-        from .restoring import put_back  # noqa: PLC0415 - only what this command needs
+        from .boot import put_back  # noqa: PLC0415 - only what this command needs
 
         sys.exit(put_back())
     from .commands import cli  # noqa: PLC0415 - only what this command needs

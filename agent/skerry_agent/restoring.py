@@ -1,6 +1,4 @@
-"""What `skerry-agent restore` does. It runs at boot, beside the start of every unit, and therefore loads no more than
-it needs: nothing of a hub.
-"""
+"""Puts back what is missing at boot. Loaded only where something is: see `boot`."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from .hub import Settings
 from .identity import Identity, IdentityError, create, read
 from .model import Mesh
 from .nats.config import NatsServerError
+from .pace import settle
 from .people import Role, add_person, new_secret
 from .restoring import backup as backups
 from .restoring import rebuild as rebuilding
@@ -137,6 +138,7 @@ def run(
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # It warns of every client that closes a TLS connection first, which is nobody's fault.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
+    settle()
     host, port = address(listen)
     hosts = tuple(name.strip() for name in advertise.split(",") if name.strip())
     with _told():

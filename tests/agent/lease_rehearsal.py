@@ -7,6 +7,10 @@ prints JSON: the deadline, and when the fenced unit was gone, both in microsecon
     python -m tests.agent.lease_rehearsal between
 
 prints JSON: what a start is told that comes while a lease ends, and whether the lease was over in spite of it.
+
+    python -m tests.agent.lease_rehearsal byhand
+
+the same for `systemctl start`, which takes the place of the lease's stop, where a timer ends the lease.
 """
 
 import asyncio
@@ -94,6 +98,29 @@ async def between() -> dict[str, object]:
     return {"told": told.result, "ended": ended.ok, "over": over}
 
 
+async def byhand() -> dict[str, object]:
+    """An admin starts a copy that is down already, while another still stops: the lease is over all the same."""
+    systemd = DbusSystemd()
+    m = machine(systemd)
+    m.fenced()
+    m.fenced(SLOW, more="TimeoutStopSec=2s\nNotifyAccess=none\nExecStop=/bin/sleep 1.5")
+    try:
+        await m.armed(LEASE_SECONDS)
+        assert await m.comes_up(UNIT)
+        assert await m.comes_up(SLOW)
+        async with asyncio.timeout(20):
+            await until_down(m, UNIT)
+            assert (await m.one(target_name(LENGTH_MS))).up
+            started = await (await asyncio.create_subprocess_exec("systemctl", "start", UNIT)).wait()
+            if (await m.one(target_name(LENGTH_MS))).up:
+                await until_down(m, target_name(LENGTH_MS))
+        over = not (await m.one(UNIT)).up
+    finally:
+        await clean(systemd)
+        systemd.close()
+    return {"started": started == 0, "over": over}
+
+
 async def until_down(m: Machine, unit: str) -> int:
     async for _ in m.systemd.changes():
         shown = await m.systemd.show([unit])
@@ -107,5 +134,7 @@ if __name__ == "__main__":
         asyncio.run(hold())
     elif sys.argv[1] == "between":
         json.dump(asyncio.run(between()), sys.stdout)
+    elif sys.argv[1] == "byhand":
+        json.dump(asyncio.run(byhand()), sys.stdout)
     else:
         json.dump(asyncio.run(rehearse(sys.argv[1])), sys.stdout)

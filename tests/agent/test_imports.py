@@ -23,6 +23,7 @@ NOT_TO_RESTORE = (
     "skerry_agent.hublink.bus",
     "skerry_agent.start",
 )
+NOT_TO_SEE = ("asyncio", "ssl", "logging", "cryptography", "pystemd", "skerry_agent.disk.disk")
 LIBRARY = "from skerry_agent.systemd import library; library.load()"
 
 
@@ -45,6 +46,12 @@ def test_restoring_at_boot_loads_even_less() -> None:
     loaded = loaded_by(f"import skerry_agent.restoring; {LIBRARY}")
     assert "skerry_agent.units.restore" in loaded
     assert [name for name in NOT_TO_RESTORE if name in loaded] == []
+
+
+def test_seeing_at_boot_that_nothing_is_missing_loads_the_least() -> None:
+    loaded = loaded_by("import skerry_agent.boot")
+    assert "skerry_agent.switch.putback" in loaded
+    assert [name for name in (*NOT_TO_RESTORE, *NOT_TO_SEE) if name in loaded] == []
 
 
 def test_what_was_left_out_of_a_library_is_there_for_others() -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 
+from skerry_hub.beats.leader import LOOK_MS, LockLook
 from skerry_hub.clock import monotonic_ms
 from skerry_hub.loops import reconcile
 from skerry_hub.model import AssignmentRow, BootRow, Fact
 from skerry_hub.nats.newest import NewestOf
-from skerry_hub.store import StoreError, rows
+from skerry_hub.store import Store, StoreError, Transaction, rows
 from skerry_protocol.ids import NodeId
 from skerry_protocol.messages import Beat, BeatReply, Issued, Version
 from tests.natsrig import row, until, within
@@ -68,6 +70,46 @@ async def test_new_boots_that_come_together_are_few_commits_and_stored_before_ea
         assert {node: one.boot for node, one in (await boots(desk)).items()} == {
             machine.id: "boot-1" for machine in machines
         }
+
+
+async def test_who_waited_for_anothers_commit_of_its_boot_opens_no_transaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path / "hub") as desk:
+        machines = await joined(desk, MANY)
+        opened: list[None] = []
+        real = desk.hub.store.write
+
+        def write() -> AbstractAsyncContextManager[Transaction]:
+            opened.append(None)
+            return real()
+
+        monkeypatch.setattr(desk.hub.store, "write", write)
+        assert all(await asyncio.gather(*(beat(desk, machine) for machine in machines)))
+        assert len(opened) < MANY / 2
+
+
+async def test_the_lock_is_looked_at_once_for_beats_that_come_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, looks = await Store.open(tmp_path / "hub.db"), [0]
+    real = store.locked
+
+    def locked() -> bool:
+        looks[0] += 1
+        return real()
+
+    monkeypatch.setattr(store, "locked", locked)
+    leads = LockLook(store)
+    assert all(leads(1_000 + at) for at in range(LOOK_MS))
+    assert looks == [1]
+    assert leads(1_001 + LOOK_MS)
+    assert looks == [2], "the hub may have hung in the middle of them"
+    (tmp_path / "hub.db.lock").unlink()
+    await asyncio.sleep(0)
+    assert not leads(1_002 + LOOK_MS), "each turn of the event loop looks by itself"
+    assert not leads(1_003 + LOOK_MS)
+    await store.close()
 
 
 async def test_a_boot_whose_commit_failed_is_stored_by_the_next(

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import IntegrityError
 
 from skerry_hub.journal import Happened, events, note
 from skerry_hub.store import NotYours, Owner, Store, StoreError, migrate, schema, sqlite
 from skerry_hub.store.owners import JOURNALS, OWNS, check_owners
+from skerry_hub.store.store import Values
 
 TABLES = frozenset(schema.metadata.tables)
 
@@ -156,3 +158,38 @@ async def test_what_was_to_follow_a_commit_does_not_follow_a_failure(store: Stor
     with pytest.raises(ValueError, match="half"):
         await half()
     assert told == []
+
+
+async def test_a_row_takes_the_place_of_the_one_with_its_key_and_of_no_other(store: Store) -> None:
+    """Another row with the same unique value is a fault of the caller's, and is not lost for it."""
+    nodes = schema.nodes
+
+    async def put(name: str, revision: int, *ids: str) -> None:
+        values: list[Values] = [{"id": one, "name": name, "revision": revision, "doc": "{}"} for one in ids]
+        async with store.write() as tx:
+            await tx.as_owner(Owner.OPERATORS).put_all(nodes, values)
+
+    await put("box", 1, "one")
+    await put("box", 2, "one")
+    with pytest.raises(IntegrityError):
+        await put("box", 3, "two")
+    async with store.read() as view:
+        assert await view.rows(select(nodes.c.id, nodes.c.revision)) == [("one", 2)]
+
+
+async def test_many_rows_are_dropped_by_all_that_is_said_of_each(store: Store) -> None:
+    boxes: list[Values] = [
+        {"node": node, "outbox": box, "seq": 1} for node in ("a", "b") for box in ("x", "y")
+    ]
+    gone: list[Values] = [
+        {"node": "a", "outbox": "x"},
+        {"node": "b", "outbox": "y"},
+        {"node": "c", "outbox": "x"},
+    ]
+    async with store.write() as tx:
+        hand = tx.as_owner(Owner.INTAKE)
+        await hand.put_all(schema.outboxes, boxes)
+        await hand.drop_all(schema.outboxes, gone)
+    async with store.read() as view:
+        left = await view.rows(select(schema.outboxes.c.node, schema.outboxes.c.outbox))
+        assert sorted(map(str, left)) == ["('a', 'y')", "('b', 'x')"]

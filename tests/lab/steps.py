@@ -2,7 +2,8 @@
 
 A step is a system call that changes what outlives the process: files and folders, and what is asked of systemd. A
 process that is killed dies before that call is made, so everything up to the step before is done and nothing after.
-strace counts each call by itself, so a step is named by its call and that call's number.
+strace counts each call of each thread by itself, so a step is named by its call and that call's number. Where threads
+work beside each other it is told to look at one path alone, `only`: then the number is among the calls with that path.
 """
 
 from __future__ import annotations
@@ -19,16 +20,23 @@ from skerry_hub.lab import Lab, cgroups, leftovers
 
 NAMES = ("mkdir", "rmdir", "unlink", "unlinkat", "symlink", "rename")
 FILES = (*NAMES, "fsync")
+CONTENT = (*FILES, "write", "fchmod", "chmod", "link", "linkat")
 ASKED = "sendmsg"  # with it, and nothing else, an agent speaks to systemd
 ACTS = ("StartUnit", "StopUnit", "RestartUnit", "Reload", "SetUnitProperties")
+OPENED = ("write", "fsync", "fchmod")  # of a file that is open
+LEASE = re.compile(r"skerry-lease-[a-z0-9-]+\.[a-z]+")
 WITHIN_S = 20.0
 
 _LINE = re.compile(r"(?P<thread>\d+) +(?P<call>\w+)\((?P<words>.*)")
 _NAMES = (
+    (r"[0-9a-f]{64}", "DIGEST"),
     (r"[0-9a-f]{20}", "TREE"),
+    (r"(open|keep)\d+\.timer", r"\1DEADLINE.timer"),
     (r"(-\d+)-[a-z2-7]{10}", r"\1"),
     (r"\d+-\d+-\d+", "VERSION"),
     (r"(left|right)-\d", "SIDE"),
+    (r"skerry-lease-\d+", "skerry-lease-LENGTH"),
+    (r"/run/skerry/fence/(\.tmp-)?\d+$", r"/run/skerry/fence/\1LENGTH"),
 )
 
 
@@ -88,10 +96,13 @@ def _steps(lines: Sequence[str]) -> Iterator[Step]:
 
 def _what(call: str, words: str) -> str:
     if call == ASKED:
-        return next((act for act in ACTS if f"\\0{act}\\0" in words), "asks")
+        act = next((act for act in ACTS if f"\\0{act}\\0" in words), "asks")
+        lease = LEASE.search(words) if act != "asks" else None
+        return f"{act} {named(lease[0])}" if lease else act
     if call in {"unlinkat", "rmdir"}:
         return "in a folder that goes"
-    paths = re.findall(r'"(/[^"]*)"', words) or re.findall(r"<(/[^>]*)>", words)
+    opened = re.findall(r"<(/[^>]*)>", words)
+    paths = opened if call in OPENED else re.findall(r'"(/[^"]*)"', words) or opened
     return named(paths[-1]) if paths else ""
 
 
@@ -103,14 +114,15 @@ def named(path: str) -> str:
 
 
 @contextmanager
-def traced(pid: int, log: Path, calls: Sequence[str], *inject: str) -> Iterator[Traced]:
+def traced(pid: int, log: Path, calls: Sequence[str], *inject: str, only: str = "") -> Iterator[Traced]:
     """Until this ends, or the process does, its `calls` are written to `log`; `inject` is as strace has it.
 
     What strace does to a process ends with strace.
     """
     rules = [word for one in inject for word in ("-e", f"inject={one}")]
     argv = ["setpriv", "--pdeathsig", "TERM", "--", "strace", "-f", "-y", "-s", "200", "-o", str(log)]
-    argv += ["-e", f"trace={','.join(calls)}", "-e", "signal=none", *rules, "-p", str(pid)]
+    argv += ["-e", f"trace={','.join(calls)}", "-e", "signal=none", *rules]
+    argv += [*(("-P", only) if only else ()), "-p", str(pid)]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as tracer:
         assert tracer.stderr is not None
         said = tracer.stderr.readline()
@@ -133,6 +145,16 @@ def failing(steps: Sequence[Step], since: Step, error: str, calls: Sequence[str]
     return [f"{call}:error={error}:when={before[call] + 1}+" for call in calls]
 
 
+def in_path(steps: Sequence[Step]) -> list[Step]:
+    """The same, each with its number among the calls with its path."""
+    made: Counter[tuple[str, str]] = Counter()
+    found = []
+    for step in steps:
+        made[step.kind] += 1
+        found.append(step._replace(number=made[step.kind]))
+    return found
+
+
 def one_of_each(steps: Sequence[Step]) -> list[Step]:
     """The first step of each kind: what comes later of a kind does to another file what the first did to its own."""
     found: dict[tuple[str, str], Step] = {}
@@ -141,11 +163,24 @@ def one_of_each(steps: Sequence[Step]) -> list[Step]:
     return list(found.values())
 
 
+def stays_down(lab: Lab, node: str, unit: str) -> None:
+    """From now on the unit does not come back by itself: a test says when."""
+    folder = f"/run/systemd/system/{unit}.d"
+    lines = "[Service]\\nRestart=no"
+    script = f"mkdir -p {folder}; printf '{lines}\\n' > {folder}/no.conf; systemctl daemon-reload"
+    lab.run(node, ["sh", "-ec", script])
+
+
 def agent_pid(lab: Lab, node: str) -> int:
     """The agent's main process, as this machine numbers it; 0 where none runs."""
+    return cgroup_pid(lab, node, "skerry-agent.service")
+
+
+def cgroup_pid(lab: Lab, node: str, service: str) -> int:
+    """The same of any service of the system's own."""
     root = leftovers.cgroup(lab.paths)
     assert root is not None
-    found = cgroups.pids(root / f"{node}/payload/system.slice/skerry-agent.service")
+    found = cgroups.pids(root / f"{node}/payload/system.slice/{service}")
     return found[0] if found else 0
 
 

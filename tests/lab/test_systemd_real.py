@@ -58,6 +58,12 @@ def test_a_start_while_a_lease_ends_does_not_keep_it_open(node: Lab) -> None:
     assert found == {"told": "refused", "ended": True, "over": True}
 
 
+def test_a_start_by_hand_while_a_lease_ends_does_not_keep_it_open_either(node: Lab) -> None:
+    """It takes the place of the lease's stop for a moment, and there is another one."""
+    found = python(node, "tests.agent.lease_rehearsal", "byhand")
+    assert found == {"started": True, "over": True}
+
+
 def test_a_fenced_unit_waits_after_a_reboot(node: Lab) -> None:
     setup = (
         "import asyncio\n"

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import Context
 from pathlib import Path
 
 from sqlalchemy import select
 
 from skerry_agent.joining.identity import Identity as NodeIdentity
+from skerry_hub.api.applying import waking
 from skerry_hub.hub import Hub, Settings
 from skerry_hub.identity import Identity
 from skerry_hub.loops.loops import State
+from skerry_hub.loops.planning import carry_out, check_removals
 from skerry_hub.model import NodeRow
 from skerry_hub.operators import set_app, set_node
 from skerry_hub.restoring import backup
 from skerry_hub.restoring.paused import paused_rows
 from skerry_hub.restoring.resume import resume
 from skerry_hub.store import rows, schema
+from skerry_hub.store.store import Deposed
 from skerry_protocol.app import App
 from skerry_protocol.codec import encode
 from skerry_protocol.ids import AppName, NodeId, NodeName, node_id
@@ -104,18 +109,42 @@ class HubProcess:
 
     # An operator's words
 
+    async def _asked(self, effect: Callable[[Hub, bool], Awaitable[None]]) -> None:
+        """A request of the API: the hub's own work, which hangs and ends with it. `effect` may be told to ask first."""
+        process, hub = self._process, self.hub
+        assert process is not None
+        assert hub is not None
+
+        async def answer() -> None:
+            with suppress(Deposed):  # the one who asked is told so
+                await waking(hub, lambda asking: effect(hub, asking))
+
+        task = process.run(answer())
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.result()
+
     async def apply(self, *apps: App) -> None:
-        """New revisions."""
-        assert self.hub is not None
-        async with self.hub.store.write() as tx:
-            for app in apps:
-                await set_app(tx, app.name, app, ADMIN, "", confirmed=True)
+        """New revisions, by what an apply does, with all that follows from it."""
+
+        async def effect(hub: Hub, asking: bool) -> None:
+            async with hub.store.write() as tx:
+                done = await carry_out(
+                    hub, tx, apps, ADMIN, "", confirmed=True, leave_data=True, asking=asking
+                )
+                assert not done.proposal.refusals, done.proposal.refusals
+
+        await self._asked(effect)
 
     async def remove(self, name: str) -> None:
         """An app goes."""
-        assert self.hub is not None
-        async with self.hub.store.write() as tx:
-            await set_app(tx, AppName(name), None, ADMIN, "", confirmed=True)
+
+        async def effect(hub: Hub, _asking: bool) -> None:
+            async with hub.store.write() as tx:
+                await set_app(tx, AppName(name), None, ADMIN, "", confirmed=True)
+                await check_removals(hub, tx, confirmed=True, who=ADMIN)
+
+        await self._asked(effect)
 
     async def change_node(self, name: str, what: str, **fields: object) -> None:
         """An operator's word on a node, if it is still there."""

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.forking import Forks
+
 from .scenario import Fault, parse, rendered
 
-ROOT = Path(__file__).parents[2]
 SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.txt"))
 
 
-def played(*words: object) -> subprocess.CompletedProcess[str]:
-    """In a process of its own: the simulator replaces that process's clock and entropy."""
-    argv = [sys.executable, "-m", "tests.sim.scenario", *map(str, words)]
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+def played(plays: Forks, *words: object) -> subprocess.CompletedProcess[str]:
+    return plays.run("tests.sim.scenario", *words)
 
 
 @pytest.mark.parametrize("file", SCENARIOS, ids=lambda file: file.stem)
-def test_it_goes_as_the_file_says(file: Path) -> None:
-    done = played(file)
+def test_it_goes_as_the_file_says(plays: Forks, file: Path) -> None:
+    done = played(plays, file)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -55,18 +53,18 @@ def test_a_text_is_read_and_written_back() -> None:
         ("> put back 1", "bad.txt:2: cannot do 'put back 1': there are 0 backups"),
     ],
 )
-def test_what_cannot_be_done_says_where_and_why(tmp_path: Path, line: str, why: str) -> None:
+def test_what_cannot_be_done_says_where_and_why(plays: Forks, tmp_path: Path, line: str, why: str) -> None:
     file = tmp_path / "bad.txt"
     file.write_text(f"> nodes 1\n{line}\n", encoding="utf-8")
-    done = played(file)
+    done = played(plays, file)
     assert (done.returncode, done.stdout) == (1, f"{why}\n"), done.stderr
 
 
-def test_what_differs_is_shown_and_can_be_taken_over(tmp_path: Path) -> None:
+def test_what_differs_is_shown_and_can_be_taken_over(plays: Forks, tmp_path: Path) -> None:
     file = tmp_path / "new.txt"
     file.write_text("> nodes 1\n> where\nnothing at all\n", encoding="utf-8")
-    done = played(file)
+    done = played(plays, file)
     assert done.returncode == 1
     assert "-nothing at all\n+nothing runs\n" in done.stdout
-    assert played(file, "--update").returncode == 0
+    assert played(plays, file, "--update").returncode == 0
     assert file.read_text(encoding="utf-8") == "> nodes 1\n> where\nnothing runs\n"

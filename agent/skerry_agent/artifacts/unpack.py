@@ -18,11 +18,10 @@ from skerry_protocol.app import Artifact
 from skerry_protocol.archive import BadArtifact, Judge, Kind, Member, normal
 from skerry_protocol.tar import members
 
-from ..disk.files import remove_tree
+from ..disk.files import UNPACKING, remove_tree
 
 __all__ = ["BadArtifact", "folder_of", "remove", "sweep", "unpack"]
 
-TEMPORARY = ".tmp-unpack-"
 SYNC_ONE_BY_ONE = 256  # files; for more of them one sync of everything is quicker
 
 
@@ -40,7 +39,7 @@ def unpack(archive: Path, artifact: Artifact, artifacts: Path) -> Path:
     target = folder_of(artifacts, artifact.sha256)
     if target.is_dir():
         return target
-    temporary = artifacts / f"{TEMPORARY}{artifact.sha256}"
+    temporary = artifacts / f"{UNPACKING}{artifact.sha256}"
     _discard(temporary)
     temporary.mkdir(mode=0o700, parents=True)
     try:
@@ -57,7 +56,7 @@ def unpack(archive: Path, artifact: Artifact, artifacts: Path) -> Path:
 
 def remove(artifacts: Path, sha256: str) -> None:
     """The artifact's folder is gone, by one rename first; nothing there is fine."""
-    temporary = artifacts / f"{TEMPORARY}{sha256}"
+    temporary = artifacts / f"{UNPACKING}{sha256}"
     _discard(temporary)
     target = folder_of(artifacts, sha256)
     if target.is_dir():
@@ -67,7 +66,7 @@ def remove(artifacts: Path, sha256: str) -> None:
 
 def sweep(artifacts: Path) -> None:
     """Removes what crashes left. To be called when nothing is being unpacked."""
-    for temporary in artifacts.glob(f"{TEMPORARY}*"):
+    for temporary in artifacts.glob(f"{UNPACKING}*"):
         _discard(temporary)
 
 
@@ -122,15 +121,23 @@ def _make(folder: Path, member: Member, content: Iterator[bytes], sync: bool) ->
     """One member below `folder`. The judge has seen to it that no folder on its path is a link."""
     path = folder / normal(member.name)
     if member.kind is Kind.FOLDER:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_folders(folder, path)
         return
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folders(folder, path.parent)
     if member.kind is Kind.SYMLINK:
         path.symlink_to(member.link)
     elif member.kind is Kind.HARDLINK:
         os.link(folder / normal(member.link), path, follow_symlinks=False)
     else:
         _make_file(path, 0o555 if member.mode & 0o111 else 0o444, content, sync)
+
+
+def _make_folders(folder: Path, path: Path) -> None:
+    """Down to `path`. `folder` itself is never made again: where somebody took it away, half would be missing in it."""
+    place = folder
+    for part in path.relative_to(folder).parts:
+        place /= part
+        place.mkdir(mode=0o700, exist_ok=True)
 
 
 def _make_file(path: Path, mode: int, content: Iterator[bytes], sync: bool) -> None:

@@ -9,17 +9,17 @@ for what the units were switched to, switched the same way. Every reader is tota
     generations/<serial>-<epoch>-<generation>/envelope  an assignment's signed bytes, as received
     accepted, applied                                   each with a twin
     delegation, overrides, revisions, owner, ...        sealed records, each with a twin
+    applied.since, revisions.since, outbox/told.since   what changed since those were written whole, see `growing`
     former/<node>/                                      what this machine held as another node, see `former`
     artifacts/<sha256>/, outbox/, instances/
 """
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -28,17 +28,31 @@ from skerry_protocol.codec import WireError, decode, encode
 from skerry_protocol.messages import Assignment, Issued, Version
 from skerry_protocol.signing import Envelope, digest
 
+from ..assignments.records import REVISIONS_RECORD
 from ..switch.target import State
 from . import sealed
-from .files import REAL, DiskError, Files, explained, make_folder, remove_folder, sweep, write_atomic
+from .files import (
+    REAL,
+    STATE,
+    UNPACKING,
+    DiskError,
+    Files,
+    explained,
+    locked,
+    make_folder,
+    remove_folder,
+    sweep,
+    write_atomic,
+)
+from .growing import APPLIED, SINCE, Growing
 from .sealed import Damaged
 
-__all__ = ["STATE", "Damaged", "DiskError", "Kept", "StateDir", "write_atomic"]
+__all__ = ["APPLIED", "STATE", "Damaged", "DiskError", "Kept", "StateDir", "write_atomic"]
 
-STATE = Path("/var/lib/skerry")
 FOLDERS = {"identity": 0o700, "generations": 0o700, "outbox": 0o700, "instances": 0o700, "artifacts": 0o755}
 ACCEPTED = "accepted"
-APPLIED = "applied"
+TOLD = "outbox/told"
+GROWING = frozenset({APPLIED, REVISIONS_RECORD, TOLD})  # records with an entry for each instance
 EVER = "accepted.ever"  # there since the first acceptance, so that losing `accepted` is noticed
 DAMAGED = "stored assignment damaged"
 
@@ -60,6 +74,7 @@ class StateDir:
     def __init__(self, root: Path = STATE, files: Files = REAL) -> None:
         self.root = root
         self._files = files
+        self._growing: dict[str, Growing[Any]] = {}
 
     def prepare(self) -> None:
         """Make the folders and clear away what crashes left. Raises DiskError."""
@@ -71,22 +86,8 @@ class StateDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the only writer. Raises DiskError at once where another is.
-
-        A disk that takes no write is no reason not to run: what is on it can be read, and its hub told.
-        """
-        path = self.root / "lock"
-        try:
-            file = path.open("rb" if path.exists() else "ab")
-        except OSError as error:
-            raise DiskError(error.errno, f"cannot open {path}: {error.strerror}") from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise DiskError(
-                    error.errno, f"cannot use {self.root}: another skerry-agent works with it"
-                ) from error
+        """Be the only writer. Raises DiskError at once where another is."""
+        with locked(self.root):
             yield
 
     # Assignments
@@ -147,19 +148,24 @@ class StateDir:
 
     def save(self, name: str, record: msgspec.Struct) -> None:
         """Keep a record under `name`, twice. A slash leads into a folder (`outbox/box`)."""
-        sealed.write_twice(self.root / name, sealed.bytes_of(record), self._files)
+        if name in GROWING:
+            self._grown(name, type(record)).write(record)
+        else:
+            sealed.write_twice(self.root / name, sealed.bytes_of(record), self._files)
 
     def saved(self, name: str, kind: type[T]) -> T | Damaged | None:
         """The record; None where there never was one."""
+        if name in GROWING:
+            return self._grown(name, kind).read()
         found = self._twice(name)
         return sealed.message(kind, found.data, name) if isinstance(found, sealed.Twice) else found
 
     def whole(self, *names: str) -> None:
         """Where one of a record's two copies is gone or damaged, both are written anew. Raises DiskError."""
         for name in names:
-            found = self._twice(name)
-            if isinstance(found, sealed.Twice) and found.lame:
-                sealed.write_twice(self.root / name, found.data, self._files)
+            sealed.mend(self.root / name, self._files)
+            if name in GROWING:
+                sealed.mend(self.root / f"{name}{SINCE}", self._files)
 
     def move(self, names: Sequence[str], folder: str) -> None:
         """Put what is there of these into `folder`, in this order, and make the folders anew. Raises DiskError."""
@@ -174,6 +180,7 @@ class StateDir:
                 self._files.sync((self.root / name).parent)
             except OSError as error:
                 raise explained(f"cannot set {self.root / name} aside", error) from error
+        self._growing.clear()
         self.prepare()
 
     # Collecting
@@ -203,7 +210,7 @@ class StateDir:
             version for version in self._generations() if (self._folder(version) / "envelope").exists()
         ]
         versions = set(sorted(written)[-last:])
-        accepted, applied = self.accepted_pair(), self.applied()
+        accepted, applied = self.accepted_pair(), self._grown(APPLIED, State).known or self.applied()
         if isinstance(accepted, Damaged) or isinstance(applied, Damaged):
             return None
         pairs = (accepted, applied.issued if applied else None)
@@ -218,9 +225,11 @@ class StateDir:
         return found
 
     def _strangers(self, name: str, wanted: frozenset[str]) -> list[Path]:
+        """Nothing that is being unpacked: it is named by nothing yet."""
         folder = self.root / name
         try:
-            return sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in wanted)
+            found = [path for path in folder.iterdir() if not path.name.startswith(UNPACKING)]
+            return sorted(path for path in found if path.is_dir() and path.name not in wanted)
         except OSError:
             return []
 
@@ -237,6 +246,11 @@ class StateDir:
 
     def _folder(self, version: Version) -> Path:
         return self.root / "generations" / f"{version.serial}-{version.epoch}-{version.generation}"
+
+    def _grown(self, name: str, kind: type[T]) -> Growing[T]:
+        if name not in self._growing:
+            self._growing[name] = Growing(self.root / name, kind, self._files)
+        return self._growing[name]
 
     def _twice(self, name: str) -> sealed.Twice | Damaged | None:
         return sealed.read_twice(self.root / name)

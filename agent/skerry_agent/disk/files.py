@@ -8,10 +8,15 @@ file: what lies under a temporary name is rubbish of an earlier crash and is swe
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+STATE = Path("/var/lib/skerry")
 TEMPORARY = ".tmp-"
+UNPACKING = f"{TEMPORARY}unpack-"  # an artifact that is being unpacked, beside whatever else the agent does
 
 
 class DiskError(OSError):
@@ -153,6 +158,25 @@ def sweep(folder: Path, files: Files = REAL, prefix: str = "") -> None:
                 files.unlink(path)
         except OSError:
             continue
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Be the only one who writes under `root`. Raises DiskError at once where another is.
+
+    A disk that takes no write is no reason not to run: what is on it can be read, and its hub told.
+    """
+    path = root / "lock"
+    try:
+        file = path.open("rb" if path.exists() else "ab")
+    except OSError as error:
+        raise DiskError(error.errno, f"cannot open {path}: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DiskError(error.errno, f"cannot use {root}: another skerry-agent works with it") from error
+        yield
 
 
 def explained(what: str, error: OSError) -> DiskError:

@@ -13,12 +13,12 @@ from msgspec import Struct
 from skerry_protocol.ids import NodeId, Region
 
 from ..assignments.records import OVERRIDES_RECORD, REVISIONS_RECORD, SEEN_RECORD, Seen
-from .disk import ACCEPTED, APPLIED, EVER, Kept, StateDir
+from .disk import ACCEPTED, APPLIED, EVER, GROWING, TOLD, Kept, StateDir
+from .growing import files_of
 from .sealed import TWIN
 
 OWNER = "owner"
 FORMER = "former"
-TOLD = "outbox/told"
 
 
 class Owner(Struct, frozen=True):
@@ -40,7 +40,8 @@ def set_aside(disk: StateDir, was: NodeId, region: Region) -> None:
     seen = disk.saved(SEEN_RECORD, Seen)
     ours = isinstance(seen, Seen) and seen.delegation is not None and seen.delegation.region == region
     records = [ACCEPTED, OVERRIDES_RECORD, REVISIONS_RECORD, TOLD, *([] if ours else [SEEN_RECORD]), APPLIED]
-    names = [EVER, "generations", *(name + end for name in records for end in ("", TWIN))]
+    files = [files_of(name) if name in GROWING else (name, name + TWIN) for name in records]
+    names = [EVER, "generations", *(file for found in files for file in found)]
     disk.move(names, f"{FORMER}/{was}")
 
 

@@ -86,6 +86,13 @@ def write_twice(path: Path, data: bytes, files: Files = REAL, mode: int = 0o600)
     write_atomic(path, sealed, mode, files)
 
 
+def mend(path: Path, files: Files = REAL) -> None:
+    """Where one of the two is gone or damaged, both are written anew. Raises DiskError."""
+    found = read_twice(path)
+    if isinstance(found, Twice) and found.lame:
+        write_twice(path, found.data, files)
+
+
 def message(kind: type[T], found: bytes | Damaged | None, what: str) -> T | Damaged | None:
     """The stored message; Damaged where the bytes are whole but no such message."""
     if not isinstance(found, bytes):

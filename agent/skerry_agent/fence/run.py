@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 import sys
 
 from ..notify import notify
@@ -72,12 +73,23 @@ class Fence:
 
 
 def _pipe(folder: str) -> int:
-    """A new one, open for writing too, so that it never ends. The folder is there: systemd made it."""
+    """Open for writing too, so that it never ends. The folder is there: systemd made it.
+
+    The one of a fence before will do: where /run takes no write, a fence that comes back must not need one.
+    """
     path = f"{folder}/{records.WAKE}"
-    if records.WAKE in records.listed(folder):
-        os.unlink(path)  # noqa: PTH108 - pathlib is not worth its memory here
-    os.mkfifo(path, 0o600)
+    if not _is_pipe(path):
+        if records.WAKE in records.listed(folder):
+            os.unlink(path)  # noqa: PTH108 - pathlib is not worth its memory here
+        os.mkfifo(path, 0o600)
     return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _is_pipe(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def say(text: str) -> None:

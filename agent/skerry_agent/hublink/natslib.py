@@ -55,8 +55,25 @@ def _lean() -> Iterator[None]:
 
 with _lean():
     from nats import errors
-    from nats.aio.client import Client
+    from nats.aio.client import Client as _Client
     from nats.aio.msg import Msg
     from nats.js.errors import APIError
+
+
+class Client(_Client):
+    """As the library has it, but its end is always told.
+
+    The library says that a connection is closed, then writes what is still to be written; where that fails because the
+    other end is gone, it comes to none of its callbacks, and whoever waits for one waits for ever. `closed_cb` may be
+    called twice.
+    """
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        try:
+            await super()._close(status, do_cbs)
+        finally:
+            if do_cbs and self._closed_cb is not None:
+                await self._closed_cb()
+
 
 __all__ = ["APIError", "Client", "Msg", "errors"]

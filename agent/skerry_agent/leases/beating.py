@@ -21,7 +21,7 @@ from skerry_protocol.messages import FEATURES, Beat, BeatReply
 
 from ..disk import sealed
 from ..disk.disk import DiskError
-from ..disk.files import make_folder
+from ..disk.files import REAL, Files, make_folder
 from ..hublink.bus import BusError, NodeBus
 from ..switch.node import Node
 from ..systemd import JobResult, LoadState, Outcome, Systemd, UnitState
@@ -30,7 +30,7 @@ from .fencing import SERVICE as FENCE
 from .fencing import Fencing
 from .grants import ArmLease, BeatNow, CloseLease, Grants
 from .leases import RUN as TIMERS
-from .leases import Leases
+from .leases import Armed, Leases
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Beating:
 
     def __init__(
         self, node: Node, systemd: Systemd, bus: NodeBus, on_reply: OnReply, version: str, run: Path = RUN,
-        timers: Path = TIMERS, on_unfit: Callable[[], None] = nothing,
+        timers: Path = TIMERS, on_unfit: Callable[[], None] = nothing, files: Files = REAL,
     ) -> None:  # fmt: skip
         self._node = node
         self._systemd = systemd
@@ -74,8 +74,10 @@ class Beating:
         self._version = version
         self._run = run
         self._on_unfit = on_unfit
-        self._leases = Leases(systemd, timers)
-        self._fencing = Fencing(systemd, run / "fence")
+        self._files = files
+        self._leases = Leases(systemd, timers, files)
+        self._fencing = Fencing(systemd, run / "fence", files)
+        self._unusable: dict[int, str] = {}  # why the last grant of a length was not used; it is said once
         self._now = asyncio.Event()
         self.heard_ms: int | None = None
         self.trouble: str | None = None
@@ -91,10 +93,12 @@ class Beating:
             return
         self.state = state
         try:
-            make_folder(self._run)
-            sealed.write(self._run / RECORD, sealed.bytes_of(state))
+            make_folder(self._run, files=self._files)
+            sealed.write(self._run / RECORD, sealed.bytes_of(state), self._files)
         except DiskError as error:
-            log.warning("%s", error)
+            self._node.writing(RECORD, str(error))
+        else:
+            self._node.writing(RECORD, None)
 
     def boottime_ms(self) -> int:
         """CLOCK_BOOTTIME, in milliseconds."""
@@ -130,8 +134,7 @@ class Beating:
                 state, actions = grants.stopped(self.state, holding.instance)
                 self._keep(state)
                 await self._do(actions)
-        if not self.state.claims() and not self.state.live:
-            await self._rest()
+        await self._rest()
 
     def unit_changed(self, name: str, active: str) -> None:
         """A unit's state: the end of a lease target is the end of its lease."""
@@ -208,33 +211,51 @@ class Beating:
                     self.beat_now()
 
     async def _rest(self) -> None:
-        """Nothing is fenced here any more. What could not be closed when it was to be, the fence guards until it is."""
-        self._no_second_line(None)
-        for length_ms in self._fencing.lengths():
+        """What nothing needs any more is shut, also where an agent before this one did not come to it, or systemd did
+        not answer: until then the fence guards it. Where nothing is fenced here at all, the fence ends."""
+        needed = {one.length_ms for one in self.state.claims()} | {one.length_ms for one in self.state.live}
+        for length_ms in {*self._fencing.lengths(), *self._unusable} - needed:
             await self._close(length_ms)
-        await self._fencing.rest()
+        if not needed:
+            self._no_second_line(None)
+            await self._fencing.rest()
 
     async def _close(self, length_ms: int) -> None:
+        self._use(length_ms, None)
         if (await self._leases.drop(length_ms, CLOSE_SECONDS)).ok:
             self._fencing.forget(length_ms)
 
     async def _arm(self, action: ArmLease) -> None:
-        """The fence first: it must neither be stricter than systemd, nor come after what it guards."""
+        """A grant that is not used makes nothing longer: what is open ends by the one before."""
         try:
-            self._fencing.record(action.length_ms, action.deadline_ms)
+            armed = await self._armed(action)
         except DiskError as error:
-            log.warning("cannot use a grant of %d ms: %s", action.length_ms, error)
+            self._use(action.length_ms, str(error), unwritten=True)
             self._keep(grants.lease_ended(self.state, action.length_ms))
             return
+        refused = armed if isinstance(armed, Outcome) else None
+        self._use(action.length_ms, (refused.reason or refused.result) if refused else None)
+        if refused and refused.result is not JobResult.LATE:
+            self._keep(grants.lease_ended(self.state, action.length_ms))
+
+    async def _armed(self, action: ArmLease) -> Armed | Outcome | None:
+        """The fence first: it must neither be stricter than systemd, nor come after what it guards. None: not now."""
+        self._fencing.record(action.length_ms, action.deadline_ms)
         self._no_second_line(await self._fencing.awake())
         if action.opens and (await self._going_to_sleep() or await self._outlives(action.length_ms)):
             self._keep(grants.lease_ended(self.state, action.length_ms))
-            return
-        armed = await self._leases.arm(action.length_ms, action.deadline_ms * 1000, action.opens)
-        if isinstance(armed, Outcome):
-            log.warning("cannot use a grant of %d ms: %s", action.length_ms, armed.reason or armed.result)
-            if armed.result is not JobResult.LATE:
-                self._keep(grants.lease_ended(self.state, action.length_ms))
+            return None
+        return await self._leases.arm(action.length_ms, action.deadline_ms * 1000, action.opens)
+
+    def _use(self, length_ms: int, trouble: str | None, unwritten: bool = False) -> None:
+        """Why the newest grant of this length is not used, if so: to the log once, and told where people look."""
+        kind = "unwritten" if unwritten else trouble  # what cannot be written has another name each time
+        if kind is not None and self._unusable.get(length_ms) != kind:
+            log.warning("cannot use a grant of %d ms: %s", length_ms, trouble)
+        self._unusable.pop(length_ms, None)
+        if kind is not None:
+            self._unusable[length_ms] = kind
+        self._node.writing(f"lease {length_ms}", trouble if unwritten else None)
 
     def _no_second_line(self, why: str | None) -> None:
         """Whether the fence runs, while there is something to fence. A grant is taken all the same: systemd ends it."""

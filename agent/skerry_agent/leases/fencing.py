@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..disk.files import REAL, DiskError, Files, make_folder, remove, write_atomic
+from ..disk.files import REAL, DiskError, Files, make_folder, remove, sweep, write_atomic
 from ..fence import records
 from ..systemd.port import Outcome, Systemd
 
@@ -41,6 +41,7 @@ class Fencing:
         """Nothing of this length runs here any more, nor will."""
         try:
             remove(self._folder / str(length_ms), self._files)
+            sweep(self._folder, self._files)  # of a record that was never whole
         except DiskError:
             return  # one that stays kills nothing that is granted: a grant writes it anew
         records.wake(str(self._folder))

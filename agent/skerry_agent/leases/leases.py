@@ -11,9 +11,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ..disk.files import REAL, DiskError, Files, make_folder, remove, write_atomic
+from ..disk.files import REAL, DiskError, Files, make_folder, remove, sweep, write_atomic
 from ..systemd.port import JobResult, Outcome, Systemd
-from ..units.leaseunits import end_name, grant, target_name, timer_name, timer_pattern
+from ..units.leaseunits import end_name, grant, target_name, timer_name, timer_pattern, timer_prefix
 
 RUN = Path("/run/systemd/system")
 START_SECONDS = 10.0
@@ -36,18 +36,15 @@ class Leases:
     async def arm(self, length_ms: int, deadline_us: int, opens: bool) -> Armed | Outcome:
         """Let the lease of this length live until `deadline_us`; an Outcome says why not, and nothing is longer then.
 
-        With `opens` the lease is opened too, else only an open one goes on. A deadline that is over is dropped.
+        With `opens` the lease is opened too, else only an open one goes on. A deadline that is over is dropped. Raises
+        DiskError where the timer cannot be written; nothing is longer then either.
         """
         target = target_name(length_ms)
         after_ms = await self._after_startup_ms(deadline_us)
         if isinstance(after_ms, str):
             return Outcome(target, JobResult.REFUSED, after_ms)
         timer = timer_name(length_ms, deadline_us // 1000, opens)
-        try:
-            make_folder(self._folder, 0o755, self._files)
-            write_atomic(self._folder / timer, grant(length_ms, after_ms, opens).encode(), 0o644, self._files)
-        except DiskError as error:
-            return Outcome(target, JobResult.REFUSED, str(error))
+        self._write(length_ms, timer, grant(length_ms, after_ms, opens))
         outcome = await self._systemd.start(timer, START_SECONDS)
         if outcome.ok:
             await self._clear(length_ms, keep=timer)
@@ -55,6 +52,16 @@ class Leases:
         if outcome.result not in {JobResult.LATE, JobResult.LOST}:
             await self._forget(timer)
         return outcome
+
+    def _write(self, length_ms: int, timer: str, text: str) -> None:
+        """No two grants have one name, so what a crash or a full disk left half written is nobody's but to be swept."""
+        sweep(self._folder, self._files, timer_prefix(length_ms))
+        try:
+            make_folder(self._folder, 0o755, self._files)
+            write_atomic(self._folder / timer, text.encode(), 0o644, self._files)
+        except DiskError:
+            sweep(self._folder, self._files, timer_prefix(length_ms))
+            raise
 
     async def is_open(self, length_ms: int) -> bool:
         """Whether the lease target of this length is active now."""
@@ -91,6 +98,7 @@ class Leases:
         names |= {path.name for path in self._folder.glob(timer_pattern(length_ms))}
         for name in sorted(names - {keep}):
             await self._forget(name)
+        sweep(self._folder, self._files, timer_prefix(length_ms))
 
     async def _forget(self, timer: str) -> None:
         stopped = await self._systemd.stop(timer, START_SECONDS)

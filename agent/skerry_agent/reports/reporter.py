@@ -17,7 +17,7 @@ from msgspec import Struct, field, structs
 from skerry_protocol.ids import AppName, InstanceId
 from skerry_protocol.messages import Event, Instance, Step, StepName, StepState, Version
 
-from ..disk.disk import Damaged, DiskError, StateDir
+from ..disk.disk import TOLD, Damaged, DiskError, StateDir
 from ..health import steps
 from ..health.steps import Book
 from ..hublink.bus import BusError, NodeBus
@@ -26,7 +26,7 @@ from .outbox import Outbox
 
 log = logging.getLogger(__name__)
 
-RECORD = "outbox/told"
+RECORD = TOLD
 GATHER_S = 0.05  # changes come in bursts: one write and one message for all of them
 RETRY_S = 5.0
 

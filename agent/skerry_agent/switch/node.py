@@ -45,7 +45,7 @@ from .executor import Executor, Failure, Recorded, observe
 from .observed import Observed, for_switch
 from .overrides import NotPossible
 from .plan import Plan, plan
-from .strangers import by_hand, strangers
+from .strangers import by_hand, edited, strangers
 from .target import State, Target, begin, build, finish, settle
 
 T = TypeVar("T", bound=Struct)
@@ -97,6 +97,9 @@ class Node:
         self.revisions = Revisions()
         self.refusal: str | None = None
         self.conditions: dict[str, str] = {}
+        self.edited: dict[
+            InstanceId, tuple[str, ...]
+        ] = {}  # unit files that were changed by hand, when last seen
         self.on_disk: Callable[[], None] = _nobody  # called when the condition `disk` begins or ends
         self._seen = Seen()
         self._words = Words()  # as they are on disk
@@ -337,7 +340,8 @@ class Node:
             return observed
         made = plan(self.applied, target, observed, self.artifacts())
         touched = {action.instance for action in made.actions if isinstance(action, Begin)}
-        self._condition("unit-files", by_hand(self.applied, observed.files, touched))
+        self.edited = edited(self.applied, observed.files, touched)
+        self._condition("unit-files", by_hand(self.edited))
         self._target, self._changed = target, set()
         failures = await self._executor.run(made.actions, self._longest_stop_s())
         self.writing("switch", next((one.reason for one in failures if one.disk), None))

@@ -27,15 +27,23 @@ def strangers(files: Mapping[str, str], known: Collection[str]) -> tuple[str, ..
     return tuple(name for name in sorted(files) if name not in known and INSTANCES.fullmatch(name))
 
 
-def by_hand(state: State, files: Mapping[str, str], touched: Collection[InstanceId]) -> str:
-    """What to say of unit files that somebody changed, of instances that are not `touched` now."""
-    names = [
-        unit
+def edited(
+    state: State, files: Mapping[str, str], touched: Collection[InstanceId]
+) -> dict[InstanceId, tuple[str, ...]]:
+    """The unit files that somebody changed, of instances that are not `touched` now."""
+    found = {
+        name: tuple(
+            unit for unit, text in sorted(one.rendered.units.items()) if files.get(unit, text) != text
+        )
         for name, one in sorted(state.instances.items())
         if name not in touched and name not in state.pending
-        for unit, text in sorted(one.rendered.units.items())
-        if files.get(unit, text) != text
-    ]
+    }
+    return {name: units for name, units in found.items() if units}
+
+
+def by_hand(edited: Mapping[InstanceId, tuple[str, ...]]) -> str:
+    """What to say of them."""
+    names = [unit for units in edited.values() for unit in units]
     if not names:
         return ""
     what = f"{', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"

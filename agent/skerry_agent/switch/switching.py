@@ -94,10 +94,11 @@ class Switching:
 
     def _follow(self, result: Switched) -> None:
         """The lives of what runs: new where it changed, first seen where the agent is new, over where it is gone."""
-        for name in self._lives.known() - set(self._node.applied.instances):
+        known = self._lives.known()
+        for name in known - set(self._node.applied.instances):
             self._lives.end(name)
         for name, running in self._node.applied.instances.items():
-            if name in result.changed or name not in self._lives.known():
+            if name in result.changed or name not in known:
                 # What runs by an override is what was gone back to: there is nowhere further.
                 back = way_back(self._node.revisions, name, running.entry.revision)
                 on_trial = back is not None and _as_assigned(running)

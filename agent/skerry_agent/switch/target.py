@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct, field, structs
 
 from skerry_protocol.app import App
-from skerry_protocol.ids import InstanceId
+from skerry_protocol.ids import AppName, InstanceId
 from skerry_protocol.messages import AppRevision, Assignment, Instance, Issued, Override
 
 from ..units.policy import Policy
@@ -112,15 +112,19 @@ def build(
     node = structs.replace(node, neighbours=_neighbours(assignment))
     ground = Ground(policy, paths, node)
     held = still_hold(tuple(overrides), assignment)
+    apps = {(one.app.name, one.revision): one for one in assignment.apps}
     running: dict[InstanceId, Running] = {}
     refused: dict[InstanceId, tuple[str, ...]] = {}
     idle: set[InstanceId] = set()
     for instance in assignment.instances:
-        entry = _entry(instance, assignment, effective_revision(held, instance), kept)
+        entry = _entry(instance, apps, effective_revision(held, instance), kept)
         if entry is None:
             idle.add(instance.id)
             continue
-        made = _again(former, ground, instance, entry) or render(instance, entry.app, policy, paths, node)
+        if (same := _again(former, ground, instance, entry)) is not None:
+            running[instance.id] = same
+            continue
+        made = render(instance, entry.app, policy, paths, node)
         if isinstance(made, NotAllowed):
             refused[instance.id] = made.reasons
         else:
@@ -128,29 +132,31 @@ def build(
     return Target(issued, ground, running, refused, frozenset(idle))
 
 
-def _again(former: Target | None, ground: Ground, instance: Instance, entry: AppRevision) -> Rendered | None:
-    """What was rendered of the same before."""
+def _again(former: Target | None, ground: Ground, instance: Instance, entry: AppRevision) -> Running | None:
+    """The very same, where it was rendered before: then to compare it costs nothing."""
     old = former.instances.get(instance.id) if former else None
     if former is None or old is None or (old.instance, old.entry) != (instance, entry):
         return None
-    return old.rendered if former.ground.of(entry.app) == ground.of(entry.app) else None
+    return old if former.ground.of(entry.app) == ground.of(entry.app) else None
 
 
-def _entry(instance: Instance, assignment: Assignment, revision: int, kept: Kept) -> AppRevision | None:
+def _entry(
+    instance: Instance, apps: Mapping[tuple[AppName, int], AppRevision], revision: int, kept: Kept
+) -> AppRevision | None:
     """The content of `revision`; None for 0. What is no longer here gives way to what is assigned."""
     if revision == 0:
         return None
     for entry in () if revision == instance.revision else kept.get(instance.id, ()):
         if entry.revision == revision:
             return entry
-    return assignment.app_of(instance)
+    return apps[instance.app, instance.revision]
 
 
 def _neighbours(assignment: Assignment) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, list[str]] = {}
     for instance in assignment.instances:
-        found[instance.app] = (*found.get(instance.app, ()), service_name(instance))
-    return found
+        found.setdefault(instance.app, []).append(service_name(instance))
+    return {app: tuple(services) for app, services in found.items()}
 
 
 def begin(state: State, target: Target, instance: InstanceId) -> State:

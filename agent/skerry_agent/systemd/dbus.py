@@ -75,7 +75,7 @@ class DbusSystemd:
         self, patterns: Sequence[str], closely: Collection[str] = ()
     ) -> tuple[UnitState, ...] | Outcome:
         asked = [*wire.texts(()), *wire.texts(patterns)]
-        found = await self._list("ListUnitsByPatterns", asked, partial(unit_listed, closely))
+        found = await self._list("ListUnitsByPatterns", asked, partial(unit_listed, closely), closely)
         return found if isinstance(found, Outcome) else tuple(sorted(found, key=lambda unit: unit.name))
 
     async def show(self, names: Sequence[str]) -> tuple[UnitState, ...] | Outcome:
@@ -197,17 +197,22 @@ class DbusSystemd:
         return Outcome(outcome.unit, JobResult.DONE) if shown[0].up is wanted else outcome
 
     async def _list(
-        self, method: str, args: Sequence[wire.Argument], read: Callable[[Bus, Sequence[object]], UnitState]
+        self,
+        method: str,
+        args: Sequence[wire.Argument],
+        read: Callable[[Bus, Sequence[object]], UnitState],
+        closely: Collection[str] | None = None,
     ) -> list[UnitState] | Outcome:
+        """`closely`: the units that `read` asks more about; None: all of them."""
         try:
-            rows = self._manager(method, args)
+            rows, asked = self._manager(method, args), 0
             found = []
-            for number, row in enumerate(rows_of(rows), 1):
+            for row in rows_of(rows):
                 found.append(read(self._bus, row))
-                if number % AT_ONCE == 0:
-                    await asyncio.sleep(
-                        0
-                    )  # a unit that is looked at takes up to a millisecond of blocking calls
+                asked += closely is None or found[-1].name in closely
+                if asked >= AT_ONCE:
+                    asked = 0
+                    await asyncio.sleep(0)  # each takes up to a millisecond of blocking calls
         except (Lost, Refused) as error:
             return _failed("", error)
         return found

@@ -89,6 +89,8 @@ class FakeMachine:
         if text is not None and text.last("RefuseManualStart") == "yes":
             return JobResult.REFUSED
         result = self._start(unit, set())
+        if text is not None and text.last("StopWhenUnneeded") == "yes":
+            self._stop(unit)
         self._collect()
         return result
 
@@ -137,7 +139,7 @@ class FakeMachine:
         self._runs += 1
         fresh = {"invocation": f"{self._runs:032x}", "entered_us": self.now_us}
         if unit.endswith(".timer"):
-            self.timers[unit] = self.start_us + fakeunit.microseconds(text.last("OnStartupSec", "100h"))
+            self.timers[unit] = min(self._moments(text))
             self.set(unit, active="active", sub="waiting", **fresh)
         elif _is_service(unit):
             return self._run_service(unit, text, fresh)
@@ -175,8 +177,17 @@ class FakeMachine:
         for timer, due in sorted(self.timers.items(), key=lambda item: item[1]):
             if due <= self.now_us and timer in self.timers:
                 del self.timers[timer]
+                text = self.texts[timer]
                 self.set(timer, active="active", sub="elapsed")
-                self.start(self.texts[timer].last("Unit", timer.replace(".timer", ".service")))
+                self.start(text.last("Unit", timer.replace(".timer", ".service")))
+                later = [moment for moment in self._moments(text) if moment > self.now_us]
+                if later and self.is_up(timer):
+                    self.timers[timer] = min(later)
+                    self.set(timer, active="active", sub="waiting")
+
+    def _moments(self, text: UnitText) -> list[int]:
+        spans = text.words("OnStartupSec") or ("100h",)
+        return [self.start_us + fakeunit.microseconds(span) for span in spans]
 
 
 def _stops_with(text: UnitText) -> tuple[str, ...]:

@@ -13,6 +13,9 @@ import re
 from .unitfile import text
 
 ACCURACY = "10ms"  # the default, one minute, would let copies overlap
+# So much later the lease is ended again. Whoever starts a fenced unit by hand while its lease ends takes the place of
+# the lease's stop, and without another it would have no end. Further and further apart: what stops slowly is down then.
+AGAIN_MS = tuple(500 << power for power in range(10))
 PREFIX = "skerry-lease-"
 TARGET = re.compile(r"skerry-lease-([0-9]+)(?:-end)?\.target")
 
@@ -38,12 +41,17 @@ def timer_name(length_ms: int, deadline_ms: int, opens: bool) -> str:
 
     The last part is no plain number, so that it can't be the timer of an app called `lease-<length>`.
     """
-    return f"{PREFIX}{length_ms}-{'open' if opens else 'keep'}{deadline_ms}.timer"
+    return f"{timer_prefix(length_ms)}{'open' if opens else 'keep'}{deadline_ms}.timer"
+
+
+def timer_prefix(length_ms: int) -> str:
+    """How the names of this length's grant timers begin; other units' may, too."""
+    return f"{PREFIX}{length_ms}-"
 
 
 def timer_pattern(length_ms: int) -> str:
     """A glob for the grant timers of this length, and nothing else."""
-    return f"{PREFIX}{length_ms}-[ok][pe]e[np]*.timer"
+    return f"{timer_prefix(length_ms)}[ok][pe]e[np]*.timer"
 
 
 def shared(length_ms: int) -> dict[str, str]:
@@ -78,6 +86,8 @@ def shared(length_ms: int) -> dict[str, str]:
                         ("Description", f"Skerry: end of the lease of {seconds}"),
                         ("Conflicts", lease),
                         ("After", lease),
+                        # Down again at once, so that the timer can start it again (see AGAIN_MS).
+                        ("StopWhenUnneeded", "yes"),
                     ),
                 ),
             )
@@ -90,7 +100,7 @@ def grant(length_ms: int, after_startup_ms: int, opens: bool) -> str:
 
     `after_startup_ms` is the deadline by CLOCK_MONOTONIC less the manager's UserspaceTimestampMonotonic; a moment that
     is over fires at once. With `opens` the timer pulls in the lease target, ordered after itself; without, it only
-    moves the end of a lease that is open, and starts nothing that ended meanwhile.
+    moves the end of a lease that is open, and starts nothing that ended meanwhile. It ends the lease more than once.
     """
     lease, end = target_name(length_ms), end_name(length_ms)
     opening = (("Wants", lease), ("Before", lease)) if opens else ()
@@ -100,7 +110,7 @@ def grant(length_ms: int, after_startup_ms: int, opens: bool) -> str:
             (
                 "Timer",
                 (
-                    ("OnStartupSec", f"{max(after_startup_ms, 1)}ms"),
+                    *(("OnStartupSec", f"{max(after_startup_ms, 1) + later}ms") for later in (0, *AGAIN_MS)),
                     ("AccuracySec", ACCURACY),
                     ("Unit", end),
                 ),

@@ -8,8 +8,10 @@ begin with `skerry-`, nor an admin's drop-ins.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import Struct, field
 
@@ -32,6 +34,8 @@ from .leaseunits import length_of
 from .render import Content, Paths
 
 PREFIX = "skerry-"
+# The clock of a file system is coarse, and two writes may be at one moment of it: what is that new is read each time.
+SETTLED_NS = 2_000_000_000
 SUFFIXES = (".service", ".timer", ".socket", ".target")
 # Where systemd keeps what SetUnitProperties set, until the machine goes down.
 CONTROL = Path("/run/systemd/system.control")
@@ -46,6 +50,13 @@ class Seen(Struct, frozen=True):
     current: dict[InstanceId, str] = field(default_factory=dict)
 
 
+class Look(NamedTuple):
+    """A unit file as it was read. `mark`: by what it is known to be the same; None where that can't be told yet."""
+
+    mark: tuple[int, ...] | None
+    text: str
+
+
 class UnitFiles:
     """The folders of `paths`. Whatever writes raises DiskError, with nothing half done."""
 
@@ -53,6 +64,7 @@ class UnitFiles:
         self._units, self._instances = Path(paths.units), Path(paths.instances)
         self._artifacts = Path(paths.artifacts)
         self._files, self._control = files, control
+        self._looks: dict[str, Look] = {}
 
     def sweep(self) -> None:
         """Clear away what crashes left half made: nobody else may come to the same names again."""
@@ -62,10 +74,12 @@ class UnitFiles:
 
     def write_unit(self, name: str, text: str) -> None:
         """Put a unit file."""
+        self._looks.pop(name, None)
         write_atomic(self._units / _own(name), text.encode(), 0o644, self._files)
 
     def remove_unit(self, name: str) -> None:
         """Remove a unit file; it may be gone already."""
+        self._looks.pop(name, None)
         remove(self._units / _own(name), self._files)
 
     def enable(self, unit: str, target: str) -> None:
@@ -99,15 +113,26 @@ class UnitFiles:
         make_folder(home, 0o700, self._files)
         draft = home / f"{TEMPORARY}new-{_plain(name)}"
         remove_folder(draft, self._files)
-        make_folder(draft, 0o755, self._files)
-        for path, content in sorted(tree.items()):
-            place = draft.joinpath(*(_plain(part) for part in path.split("/")))
-            make_folder(place.parent, 0o755, self._files)
-            write_atomic(place, content.data, content.mode, self._files)
-        if artifact is not None:
-            link_atomic(draft / "artifact", str(self._artifacts / _plain(artifact)), self._files)
+        places = {draft.joinpath(*map(_plain, path.split("/"))): content for path, content in tree.items()}
+        try:
+            self._fill(draft, places, None if artifact is None else str(self._artifacts / _plain(artifact)))
+        except OSError as error:
+            raise explained(f"cannot write {home / name}", error) from error
         remove_folder(home / name, self._files)  # there only where it is damaged: names are digests
         self._rename(draft, home / name)
+
+    def _fill(self, draft: Path, places: Mapping[Path, Content], artifact: str | None) -> None:
+        """All of it is on disk when this returns. Nothing looks into a draft, so it may be there in part until then."""
+        above = {folder for place in places for folder in place.parents if folder.is_relative_to(draft)}
+        folders = sorted({draft, *above})
+        for folder in folders:
+            self._files.mkdir(folder, 0o755)
+        for place, content in sorted(places.items()):
+            self._files.write(place, content.data, content.mode)
+        if artifact is not None:
+            self._files.symlink(artifact, draft / "artifact")
+        for folder in folders:
+            self._files.sync(folder)
 
     def switch_tree(self, instance: InstanceId, name: str) -> None:
         """Let the instance's `current` lead to this content folder."""
@@ -153,11 +178,13 @@ class UnitFiles:
         return all(_same(folder / path, content) for path, content in one.rendered.tree.items())
 
     def _texts(self) -> dict[str, str]:
-        return {
-            entry.name: _text(entry.path)
+        now = time.time_ns()
+        self._looks = {
+            entry.name: _looked(entry, self._looks.get(entry.name), now)
             for entry in _entries(self._units)
             if entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIXES) and entry.is_file()
         }
+        return {name: look.text for name, look in self._looks.items()}
 
     def _links(self) -> frozenset[tuple[str, str]]:
         return frozenset(
@@ -223,6 +250,18 @@ def _link(path: Path | str) -> str:
         return os.readlink(path)  # noqa: PTH115 - see _entries
     except OSError:
         return ""
+
+
+def _looked(entry: os.DirEntry[str], before: Look | None, now_ns: int) -> Look:
+    """What is in the file, from `before` where nobody wrote to it since."""
+    try:
+        stat = entry.stat()
+    except OSError:
+        return Look(None, "")
+    mark = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    if before is not None and before.mark == mark:
+        return before
+    return Look(mark if stat.st_ctime_ns < now_ns - SETTLED_NS else None, _text(entry.path))
 
 
 def _text(path: str) -> str:

@@ -4,7 +4,7 @@ agent runs, from the same files. Changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -121,7 +121,7 @@ def _instance(
         runs=entry.revision if entry and unit and unit.up else 0,
         unit_state=_state(unit),
         state=f"{step.step} {step.state}" if step else "",
-        reason=_reason(step, unit),
+        reason=_reason(step, unit, node.edited.get(instance.id, ())),
         since_ms=step.since_ms if step else 0,
         lease_ms_left=None if deadline is None else max(0, deadline - boottime_ms),
         changer=asked.changer if asked else "",
@@ -129,11 +129,14 @@ def _instance(
     )
 
 
-def _reason(step: Step | None, unit: UnitState | None) -> str:
+def _reason(step: Step | None, unit: UnitState | None, edited: Sequence[str]) -> str:
     """Where no agent looks, the step that was told last may be older than its unit's end."""
     if step is not None and step.state is StepState.DONE and unit is not None and not unit.up:
         return "that was before its unit went down"
-    return step.reason if step else ""
+    parts = [step.reason] if step and step.reason else []
+    if edited:
+        parts.append(f"{', '.join(edited)} was changed by hand, and is put back at the next boot")
+    return "; ".join(parts)
 
 
 def _asked(node: Node, instance: Instance) -> AppRevision | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from skerry_protocol.conditions import hinders
+from skerry_protocol.conditions import hinders, told
 
 from ..clock import now_ms
 from ..hub import Hub
@@ -46,6 +46,7 @@ def _why(hub: Hub, seen: _Seen, row: AppRow) -> Why:
     turned = outcome.schedule.turned if outcome else ()
     waiting = (*outcome.schedule.waiting, *outcome.waiting) if outcome else ()
     withheld = {node: one.text for node, one in outcome.withheld.items()} if outcome else {}
+    said = {node: beat.conditions for node, beat in hub.hearing.last.items()}
     return why(
         row,
         seen.placements,
@@ -59,9 +60,8 @@ def _why(hub: Hub, seen: _Seen, row: AppRow) -> Why:
         seen.newest,
         now_ms(),
         withheld=withheld,
-        hindered={
-            node: text for node, beat in hub.hearing.last.items() if (text := hinders(beat.conditions))
-        },
+        hindered={node: text for node, codes in said.items() if (text := hinders(codes))},
+        edited={node: told("unit-files") for node, codes in said.items() if "unit-files" in codes},
     )
 
 

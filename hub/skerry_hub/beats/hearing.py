@@ -32,7 +32,7 @@ from ..store import Owner, Store, StoreError, rows
 from ..store import schema as s
 from . import events as ev
 from .beats import Beats
-from .leader import take_lead
+from .leader import LockLook, take_lead
 from .terms import terms_of
 
 LOG = logging.getLogger(__name__)
@@ -70,6 +70,7 @@ class Hearing:
         self._intake = intake
         self._term = term
         self._leading = asyncio.Lock()
+        self._leads = LockLook(store)
         self._machine = machine
         self._beats = Beats(ev.HubStarted(seconds(), term))
         self._terms: dict[NodeId, ev.NodeTerms] = {}
@@ -170,7 +171,7 @@ class Hearing:
         self, node: NodeId, beat: Beat, now_ms: int
     ) -> BeatReply | Awaitable[BeatReply | None] | None:
         """The answer, at once or, where something must be stored first, later; none where another hub may lead."""
-        if not self._store.locked():
+        if not self._leads(now_ms):
             return None
         if node in self._terms and self._term < beat.term <= self._term + TERM_LEAP:
             return self._lead_above(node, beat, now_ms)
@@ -213,6 +214,8 @@ class Hearing:
         self._booted.update((row.node, row) for row in boots)
         async with self._storing:
             taken, self._booted = self._booted, {}
+            if not taken:
+                return reply  # whoever was before stored it with its own
             try:
                 async with self._store.write() as tx:
                     await rows.put_boots(tx.as_owner(Owner.BOOTS), taken.values())

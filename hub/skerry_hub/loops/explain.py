@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from skerry_protocol.ids import AppName, InstanceId, NodeId, NodeName, instance_name
 from skerry_protocol.messages import Override, Step, StepName, StepState
@@ -86,6 +86,7 @@ class _Known:
     newest: Mapping[NodeId, AssignmentRow]
     withheld: Mapping[NodeId, str]
     hindered: Mapping[NodeId, str]
+    edited: Mapping[NodeId, str]
     now_ms: int
 
 
@@ -104,9 +105,11 @@ def why(
     *,
     withheld: Mapping[NodeId, str] | None = None,
     hindered: Mapping[NodeId, str] | None = None,
+    edited: Mapping[NodeId, str] | None = None,
 ) -> Why:
     """Explains one app; rows of other apps are passed over. `newest`: each node's newest assignment. `withheld`: nodes
-    whose next assignment may not be made, with the reason. `hindered`: what nodes say that nothing can be switched for.
+    whose next assignment may not be made, with the reason. `hindered`: what nodes say that nothing can be switched for;
+    `edited`: what they say of unit files that somebody changed.
     """
     known = _Known(
         row=row,
@@ -119,6 +122,7 @@ def why(
         newest={one.node: one for one in newest},
         withheld=withheld or {},
         hindered=hindered or {},
+        edited=edited or {},
         now_ms=now_ms,
     )
     placed = sorted(
@@ -173,6 +177,8 @@ def _copy(placement: Placement, known: _Known) -> CopyWhy:
     word = _override(placement, known.facts.get(placement.node))
     if at is None:
         headline = f"{name} is healthy on {node_name}"
+        if edited := known.edited.get(placement.node):
+            stages = (*stages[:-1], structs.replace(stages[-1], reason=f"{node_name} says {edited}"))
     elif word is not None and at.state is StepState.HELD:
         headline = f"{name} on {node_name}: {_in_place(word)}"
     else:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from skerry_protocol import signing
 from skerry_protocol.app import Resources
 from skerry_protocol.codec import encode
@@ -37,6 +39,7 @@ from .scheduler import Schedule, schedule
 UNSHOWN = "claims to hold what this hub never issued, and cannot show it"
 Revisions = Mapping[tuple[AppName, int], AppRow]
 Freed = frozenset[tuple[AppName, int, Claim]]
+Sign = Callable[[bytes], signing.Signed]
 
 
 @dataclass(frozen=True)
@@ -255,13 +258,20 @@ def _since_accepted(rows: Sequence[AssignmentRow], fact: Fact | None) -> list[As
 def _sign(view: Fields, context: object) -> Fields:
     moment = cast(Moment, context)
     drafts = cast(Mapping[NodeId, Assignment], view["drafts"])
-    return {"assignments": tuple(signed(draft, moment) for draft in drafts.values())}
+    sign = _signer(moment.hub_key)
+    return {"assignments": tuple(signed(draft, moment, sign) for draft in drafts.values())}
 
 
-def signed(draft: Assignment, moment: Moment) -> AssignmentRow:
+def _signer(hub_key: bytes) -> Sign:
+    """`signing.sign` for many: to read the key costs as much as to sign with it."""
+    key = Ed25519PrivateKey.from_private_bytes(hub_key)
+    return lambda payload: signing.Signed(payload, key.sign(signing.ASSIGNMENT + payload))
+
+
+def signed(draft: Assignment, moment: Moment, sign: Sign) -> AssignmentRow:
     """The assignment as it is committed and sent. Called once for each: nothing is signed twice."""
     payload = encode(draft)
-    envelope = signing.Envelope(signing.sign(moment.hub_key, signing.ASSIGNMENT, payload), moment.delegation)
+    envelope = signing.Envelope(sign(payload), moment.delegation)
     return AssignmentRow(
         node=draft.node,
         issued=Issued(draft.version, signing.digest(payload)),

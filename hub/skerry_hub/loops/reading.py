@@ -6,13 +6,14 @@ copies, to read all of them costs more than to decide.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from skerry_protocol.app import App
 from skerry_protocol.ids import AppName, InstanceId, NodeId
+from skerry_protocol.messages import Issued
 
 from ..identity import Identity
 from ..journal import revision
@@ -34,6 +35,11 @@ class Assignments:
 
 async def _assignments(view: View) -> Assignments:
     found = await rows.issued(view)
+    return _by_node(found)
+
+
+def _by_node(found: Collection[AssignmentRow]) -> Assignments:
+    """Of rows in their order."""
     by_node: dict[NodeId, list[AssignmentRow]] = {}
     for row in found:
         by_node.setdefault(row.node, []).append(row)
@@ -42,6 +48,15 @@ async def _assignments(view: View) -> Assignments:
         frozenset(instance for row in found for instance in row.instances),
         frozenset((copy.app, copy.revision) for row in found for copy in row.copies),
     )
+
+
+def with_issued(
+    kept: Assignments, new: Iterable[AssignmentRow], gone: Container[tuple[NodeId, Issued]]
+) -> Assignments:
+    """What is kept once `new` ones were added and `gone` ones taken away, as a reading would find it."""
+    left = [row for rows in kept.by_node.values() for row in rows if (row.node, row.issued) not in gone]
+    added = [msgspec.structs.replace(row, envelope=b"") for row in new]
+    return _by_node(sorted([*left, *added], key=lambda row: (row.node, row.issued.version)))
 
 
 APPS = Whole(rows.apps, s.apps)

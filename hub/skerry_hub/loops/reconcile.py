@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -21,12 +21,12 @@ from skerry_protocol.messages import Issued
 from ..clock import monotonic_ms, now_ms
 from ..identity import Identity
 from ..journal import Happened, note
-from ..model import Fact, NodeRow, Placement
+from ..model import AssignmentRow, Fact, NodeRow, Placement
 from ..store import Owner, Store, Transaction, View, rows
 from ..store import schema as s
 from . import loops
 from .loops import Moment, Outcome, State
-from .reading import Reading
+from .reading import ASSIGNMENTS, Reading, with_issued
 
 LOG = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ class Reconciler:
         self._pressing = asyncio.Event()
         self._ran = asyncio.Event()
         self._begun = self._over = 0
+        self._rested_ms = 0
         self._reading = Reading(identity)
         store.on_commit(self._committed)
 
@@ -78,24 +79,31 @@ class Reconciler:
         if tables & READ:
             self.kick(bool(tables & (READ - CAN_WAIT)))
 
-    async def _linger(self, took_s: float) -> None:
+    async def _rest(self) -> None:
         """Changes that come together are one run. With many nodes there is always one, and nearly all can wait."""
-        await asyncio.sleep(LINGER_S)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(min(RESTS * took_s, REST_MOST_S)):
-                await self._pressing.wait()
+        left_s = self._rested_ms / 1000 - monotonic_ms() / 1000
+        if left_s > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._pressing.wait()
+
+    def _tired(self, took_ms: int) -> None:
+        """A run took this long, in whose transaction ever."""
+        self._rested_ms = monotonic_ms() + min(RESTS * took_ms, int(REST_MOST_S * 1000))
 
     async def run(self) -> None:
         """Runs the loops until cancelled."""
         while True:
             await self._wanted.wait()
+            await self._rest()
             self._wanted.clear()
             self._pressing.clear()
             try:
                 began = monotonic_ms()
                 await self.once()
                 self.trouble = None
-                await self._linger((monotonic_ms() - began) / 1000)
+                self._tired(monotonic_ms() - began)
+                await asyncio.sleep(LINGER_S)
             except Exception as error:
                 self.trouble = f"the control loops failed: {type(error).__name__}: {error}"
                 LOG.exception("the control loops failed (they are run again in %.0f s)", RETRY_S)
@@ -116,7 +124,10 @@ class Reconciler:
 
     async def decide(self, state: State) -> Outcome:
         """What the loops make of `state` now; nothing is written."""
-        return await asyncio.to_thread(loops.run, state, self.bare_moment())
+        began = monotonic_ms()
+        outcome = await asyncio.to_thread(loops.run, state, self.bare_moment())
+        self._tired(monotonic_ms() - began)
+        return outcome
 
     async def keep(self, tx: Transaction, state: State, outcome: Outcome) -> None:
         """Writes what was decided on `state`, which is how `tx` leaves the store; it is sent once that is committed.
@@ -159,9 +170,8 @@ async def _write(tx: Transaction, state: State, outcome: Outcome) -> bool:
     before = {(row.app, row.number): row for row in state.claims}
     new = [row for row in outcome.claims if before.get((row.app, row.number)) != row]
     await tx.as_owner(Owner.CLAIM).put_all(s.claims, map(rows.claim_values, new))
-    sign = tx.as_owner(Owner.SIGN)
-    await sign.add(s.assignments, (rows.assignment_values(row) for row in outcome.assignments))
-    await _prune(tx, state, outcome)
+    if outcome.assignments:
+        await issue(tx, outcome.assignments, state.facts)
     confirmed = await _confirmed(tx, state, outcome)
     return await _overwritten(tx, state) or confirmed
 
@@ -188,15 +198,19 @@ def _moved(one: Placement, node: str, what: str, reason: str) -> Happened:
     return Happened(f"copy-{what}", text, one.app, node, one.instance, "schedule")
 
 
-async def _prune(tx: Transaction, state: State, outcome: Outcome) -> None:
-    """Assignments older than the accepted one go, except the last few: `since` never reaches back to them."""
+async def issue(tx: Transaction, new: Sequence[AssignmentRow], facts: Mapping[NodeId, Fact]) -> None:
+    """New assignments. Those older than the accepted one go, but for a few: `since` never reaches back to them."""
+    before = await tx.whole(ASSIGNMENTS)
+    old = {
+        (row.node, one)
+        for row in new
+        for one in _droppable([kept.issued for kept in before.by_node.get(row.node, ())], facts.get(row.node))
+    }
     hand = tx.as_owner(Owner.SIGN)
-    t = s.assignments
-    for new in outcome.assignments:
-        kept = state.issued.get(new.node, ())
-        old = _droppable([row.issued for row in kept], state.facts.get(new.node))
-        for one in old:
-            await hand.drop(t, t.c.node == new.node, t.c.digest == one.digest.hex())
+    await hand.add(s.assignments, map(rows.assignment_values, new))
+    await hand.drop_all(s.assignments, ({"node": node, "digest": one.digest.hex()} for node, one in old))
+    # After a change to all, to read all of them anew would hold everything else up for a second.
+    tx.knows(ASSIGNMENTS, with_issued(before, new, old))
 
 
 def _droppable(issued: list[Issued], fact: Fact | None) -> list[Issued]:

@@ -182,7 +182,7 @@ class HubBus:
         link.heed()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.publisher.run(js))
-            group.create_task(reports.run(js, self._do.on_report, self.rejects))
+            group.create_task(reports.run(js, self._do.on_report, self.rejects, self.publisher.drained))
             group.create_task(self.probing.run(js))
 
     async def _on_beat(self, message: Msg) -> None:

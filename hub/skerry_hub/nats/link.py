@@ -54,6 +54,22 @@ class StreamsLost(BusError):
     """A stream or its consumer is not there any more: connect again, which makes it anew."""
 
 
+class Telling(Client):
+    """As the library has it, but its end is always told.
+
+    The library says that a connection is closed, then writes what is still to be written; where that fails because the
+    other end is gone, it comes to none of its callbacks, and whoever waits for one waits for ever. `closed_cb` may be
+    called twice.
+    """
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        try:
+            await super()._close(status, do_cbs)
+        finally:
+            if do_cbs and self._closed_cb is not None:
+                await self._closed_cb()
+
+
 def client_tls(certificate: Path) -> ssl.SSLContext:
     """TLS towards a server that shows exactly the hub's own certificate, under whatever name."""
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=certificate)
@@ -69,7 +85,7 @@ async def connect(
 
     Raises BusError, also when nothing answers within CONNECT_WITHIN_S.
     """
-    client = Client()
+    client = Telling()
     private = Ed25519PrivateKey.from_private_bytes(key)
     heard: list[str] = []
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from functools import partial
 
 from nats.js import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
@@ -24,10 +26,14 @@ from .link import StreamsLost, heed
 log = logging.getLogger(__name__)
 
 INLINE_MAX = 256_000
-# What waits for its acknowledgement at once. After a change to all, each node that has it beats twice: with few under
-# way, those who have it would take the hub's time from those who wait.
-WORKERS = 256
+# What waits for its acknowledgement at once. After a change to all, each node that has it beats twice and reports: with
+# few under way, those who have it would take the hub's time from those who wait.
+AT_ONCE = 2_048
+LOOKS_AT_ONCE = (
+    128  # a new connection looks at all: nothing that may hold up the beats of those who come back
+)
 PAUSE_S = 0.5
+YIELD_S = 2.0
 SENT_WITHIN_S = 3.0  # a stream that is gone shows only so, because the node itself listens there
 WRONG_LAST_SEQUENCE = 10_071
 NO_MESSAGE = 10_037
@@ -45,7 +51,7 @@ def wire(row: AssignmentRow) -> bytes:
 
 
 class Publisher:
-    """The set of nodes to publish, and the workers that empty it.
+    """The set of nodes to publish, and a task for each that is being sent.
 
     `may_replace` sees what the stream holds for a node before this hub first writes there, where it is not what would
     be written; False leaves it (a restored hub finds out that way).
@@ -58,48 +64,69 @@ class Publisher:
         self._may_replace = may_replace
         self._wanted: dict[NodeId, None] = {}
         self._busy: set[NodeId] = set()
+        self._again: set[NodeId] = set()  # of those: wanted once more meanwhile
         self._sequences: dict[NodeId, int] = {}
+        self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._work = asyncio.Event()
+        self._idle = asyncio.Event()  # nothing waits
+        self._idle.set()
 
     @property
     def waiting(self) -> frozenset[NodeId]:
         """The nodes whose newest assignment is not on the stream yet."""
         return frozenset(self._wanted) | self._busy
 
+    async def drained(self) -> None:
+        """Returns when all is sent, or after YIELD_S: what else can wait for that long has its turn then."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(YIELD_S):
+                await self._idle.wait()
+
     def want(self, nodes: Iterable[NodeId]) -> None:
         """Publish the newest assignment of these nodes, now or as soon as there is a connection."""
         self._wanted.update(dict.fromkeys(nodes))
-        self._work.set()
+        if self._wanted:
+            self._idle.clear()
+            self._work.set()
 
     async def run(self, js: JetStreamContext) -> None:
         """Sends until cancelled. Raises StreamsLost where the stream is gone; what was not sent is still wanted."""
         self._sequences.clear()
         async with asyncio.TaskGroup() as group:
-            for _ in range(WORKERS):
-                group.create_task(self._worker(js))
-
-    async def _worker(self, js: JetStreamContext) -> None:
-        while True:
-            heed()
-            node = await self._take()
-            sent = False
-            try:
-                sent = await self._send(js, node)
-            finally:
-                self._busy.discard(node)
-                self.want(() if sent else (node,))
-            if not sent:
-                await asyncio.sleep(PAUSE_S)
+            while True:
+                heed()
+                node = await self._take()
+                group.create_task(self._one(js, node)).add_done_callback(partial(self._over, node))
 
     async def _take(self) -> NodeId:
+        """The next node, which is busy from then on."""
         while True:
-            node = next((one for one in self._wanted if one not in self._busy), None)
-            if node is not None:
+            while self._wanted and len(self._busy) < AT_ONCE:
+                node = next(iter(self._wanted))
                 del self._wanted[node]
-                self._busy.add(node)
-                return node
+                if node not in self._busy:
+                    self._busy.add(node)
+                    return node
+                self._again.add(node)
             self._work.clear()
             await self._work.wait()
+
+    async def _one(self, js: JetStreamContext, node: NodeId) -> bool:
+        sent = await self._send(js, node)
+        if not sent:
+            await asyncio.sleep(PAUSE_S)
+        return sent
+
+    def _over(self, node: NodeId, task: asyncio.Task[bool]) -> None:
+        """However it ended; a task that was cancelled before it began comes here too."""
+        sent = not task.cancelled() and task.exception() is None and task.result()
+        self._busy.discard(node)
+        if not sent or node in self._again:
+            self._again.discard(node)
+            self.want([node])
+        self._work.set()
+        if not self._wanted and not self._busy:
+            self._idle.set()
 
     async def _send(self, js: JetStreamContext, node: NodeId) -> bool:
         """Whether the node's newest is on the stream, or is not to be."""
@@ -139,7 +166,8 @@ class Publisher:
     async def _look(self, js: JetStreamContext, node: NodeId, data: bytes) -> bool:
         """Learns the subject's sequence. Whether something else is there, and may be replaced."""
         try:
-            last = await js.get_last_msg(subjects.ASSIGN_STREAM, subjects.assign(self._region, node))
+            async with self._looks:
+                last = await js.get_last_msg(subjects.ASSIGN_STREAM, subjects.assign(self._region, node))
         except NotFoundError as error:
             if error.err_code != NO_MESSAGE:
                 raise StreamsLost("the stream of assignments is gone") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import nats.errors
@@ -27,7 +27,7 @@ from .rejects import Rejects
 log = logging.getLogger(__name__)
 
 REPORT_MAX = 512 << 10
-BATCH = 64
+BATCH = 128
 FETCH_S = 30.0
 TRIES = 5
 FIRST_PAUSE_S = 0.1
@@ -39,6 +39,10 @@ class OnReport(Protocol):
     """Stores reports, all of them or none; returns after the commit."""
 
     def __call__(self, *reports: tuple[NodeId, ReportBatch]) -> Awaitable[None]: ...
+
+
+async def at_once() -> None:
+    """Nothing else comes first."""
 
 
 class Report(NamedTuple):
@@ -78,13 +82,19 @@ class Waiting:
             self._seen.pop(node, None)
 
 
-async def run(js: JetStreamContext, on_report: OnReport, rejects: Rejects) -> None:
-    """Takes reports until cancelled. Raises StreamsLost where the stream or its consumer is gone."""
+async def run(
+    js: JetStreamContext,
+    on_report: OnReport,
+    rejects: Rejects,
+    turn: Callable[[], Awaitable[None]] = at_once,
+) -> None:
+    """Takes reports until cancelled, some after each `turn`. Raises StreamsLost where stream or consumer is gone."""
     source = await js.pull_subscribe_bind(consumer=subjects.REPORT_CONSUMER, stream=subjects.REPORT_STREAM)
     waiting = Waiting()
     try:
         while True:
             heed()
+            await turn()
             found = [await _read(message, rejects) for message in await _fetch(source)]
             await _take_all([one for one in found if one is not None], on_report, rejects, waiting)
     finally:

@@ -18,7 +18,7 @@ import re
 import select
 import signal
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
 from ..files import write_file
@@ -119,7 +119,7 @@ class NatsServer:
             self._child = None
             self.ready.clear()
             self.pid = None
-            await asyncio.shield(stop(child))
+            await _to_its_end(stop(child))
 
     async def _start(self, program: Path) -> asyncio.subprocess.Process:
         settings = self.settings
@@ -196,6 +196,19 @@ def die_with(parent: int) -> Callable[[], None]:
             os._exit(1)  # the hub died before the kernel knew
 
     return before_exec
+
+
+async def _to_its_end(work: Coroutine[None, None, None]) -> None:
+    """Also where whoever waits is cancelled, and more than once: else the child would outlive its task."""
+    task, cancelled = asyncio.ensure_future(work), False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    task.result()
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 async def stop(child: asyncio.subprocess.Process) -> None:

@@ -12,7 +12,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol, Self
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Insert, Table, event
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -100,6 +101,15 @@ def writer(path: Path) -> AsyncEngine:
 def readers(path: Path) -> AsyncEngine:
     """A few connections that cannot write; WAL gives each transaction one consistent view, and blocks nobody."""
     return _engine(path, READERS, "BEGIN", ("query_only=ON",))
+
+
+def replacing(table: Table) -> Insert:
+    """Puts a row in place of the one with the same key. Another with the same unique value is an error, as ever."""
+    put = insert(table)
+    rest = {column.name: put.excluded[column.name] for column in table.columns if not column.primary_key}
+    if not rest:
+        return put.on_conflict_do_nothing()
+    return put.on_conflict_do_update(index_elements=table.primary_key.columns, set_=rest)
 
 
 def _engine(path: Path, size: int, begin: str, pragmas: tuple[str, ...]) -> AsyncEngine:

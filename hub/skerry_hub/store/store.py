@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
-from sqlalchemy import Delete, Executable, Insert, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Executable, Insert, Table, bindparam, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.elements import ColumnElement
@@ -67,37 +67,33 @@ class Whole(Generic[T_co]):
 class Writer:
     """One owner's hand in a transaction: it writes that owner's tables, appends to journals, and nothing else."""
 
-    def __init__(self, connection: AsyncConnection, owner: Owner, touched: set[str]) -> None:
+    def __init__(self, connection: AsyncConnection, owner: Owner, touch: Callable[[str], None]) -> None:
         self._connection = connection
         self._owner = owner
-        self._touched = touched
+        self._touch = touch
 
     def _mine(self, table: Table) -> None:
         if table.name not in OWNS[self._owner]:
             raise NotYours(f"{self._owner} must not write {table.name}")
-        self._touched.add(table.name)
+        self._touch(table.name)
 
     async def add(self, table: Table, rows: Iterable[Values]) -> None:
         """New rows. Raises IntegrityError for one that is there."""
         if table.name not in JOURNALS:
             self._mine(table)
         if many := [dict(row) for row in rows]:
-            self._touched.add(table.name)
+            self._touch(table.name)
             await self._connection.execute(_adding(table), many)
 
     async def put(self, table: Table, row: Values) -> None:
         """The row, new or in place of the one with the same key."""
-        self._mine(table)
-        for statement, given in zip(_replacing(table), (_key_of(table, row), dict(row)), strict=True):
-            await self._connection.execute(statement, given)
+        await self.put_all(table, (row,))
 
     async def put_all(self, table: Table, rows: Iterable[Values]) -> None:
-        """`put` for many rows, in two statements."""
+        """`put` for many rows, all with the same columns, in one statement."""
         if many := [dict(row) for row in rows]:
             self._mine(table)
-            gone, come = _replacing(table)
-            await self._connection.execute(gone, [_key_of(table, row) for row in many])
-            await self._connection.execute(come, many)
+            await self._connection.execute(_replacing(table), many)
 
     async def change(self, table: Table, values: Values, *where: ColumnElement[bool]) -> int:
         """Sets columns of the rows that match; returns how many did."""
@@ -109,28 +105,29 @@ class Writer:
         self._mine(table)
         return (await self._connection.execute(delete(table).where(*where))).rowcount
 
+    async def drop_all(self, table: Table, rows: Iterable[Values]) -> None:
+        """Deletes the rows that have these values, all of the same columns, in one statement."""
+        if many := [{f"its_{name}": value for name, value in row.items()} for row in rows]:
+            self._mine(table)
+            where = [table.c[name.removeprefix("its_")] == bindparam(name) for name in many[0]]
+            await self._connection.execute(delete(table).where(*where), many)
+
     async def trim(self, journal: Table, *where: ColumnElement[bool]) -> int:
         """Deletes rows of a journal that has a bound; only upkeep may."""
         if self._owner is not Owner.UPKEEP or journal.name not in TRIMMED:
             raise NotYours(f"{self._owner} must not trim {journal.name}")
-        self._touched.add(journal.name)
+        self._touch(journal.name)
         return (await self._connection.execute(delete(journal).where(*where))).rowcount
 
 
 @cache  # to make a statement costs more than to run it
-def _replacing(table: Table) -> tuple[Delete, Insert]:
-    """What takes a row away by its key, and what puts one there."""
-    where = [column == bindparam(f"key_{column.name}") for column in table.primary_key.columns]
-    return delete(table).where(*where), insert(table)
+def _replacing(table: Table) -> Insert:
+    return sqlite.replacing(table)
 
 
 @cache
 def _adding(table: Table) -> Insert:
     return insert(table)
-
-
-def _key_of(table: Table, row: Values) -> dict[str, Value]:
-    return {f"key_{column.name}": row[column.name] for column in table.primary_key.columns}
 
 
 class Transaction(View):
@@ -146,12 +143,15 @@ class Transaction(View):
     def __init__(self, connection: AsyncConnection, read: dict[Whole[object], object] | None = None) -> None:
         super().__init__(connection)
         self._read = {} if read is None else read
+        self._known: dict[Whole[object], object] = {}
         self.touched: set[str] = set()
         self.knowing: set[Listener] = set()
         self.then: list[Callable[[], None]] = []
 
     async def whole(self, read: Whole[T]) -> T:
         """What `read` finds, read once for as long as its tables stay as they are."""
+        if read in self._known:
+            return cast(T, self._known[read])
         if read.tables & self.touched:
             return await read.of(self)
         if read not in self._read:
@@ -160,7 +160,20 @@ class Transaction(View):
 
     def as_owner(self, owner: Owner) -> Writer:
         """The hand of `owner`."""
-        return Writer(self._connection, owner, self.touched)
+        return Writer(self._connection, owner, self._touch)
+
+    def knows(self, read: Whole[T], found: T) -> None:
+        """What `read` would find now, by whoever wrote its tables: nobody has to read them, until the next write."""
+        self._known[read] = found
+
+    def _touch(self, table: str) -> None:
+        self.touched.add(table)
+        for read in [one for one in self._known if table in one.tables]:
+            del self._known[read]
+
+    def known(self) -> Mapping[Whole[object], object]:
+        """What need not be read after the commit."""
+        return self._known
 
 
 class Store:
@@ -234,7 +247,7 @@ class Store:
             del self._read[read]
 
     def locked(self) -> bool:
-        """Whether no other hub can have been started on the file: a look at a name, cheap enough for each beat."""
+        """Whether no other hub can have been started on the file: a look at a name."""
         return self._lock.holds()
 
     def lock_again(self) -> None:
@@ -288,6 +301,7 @@ class Store:
                 raise failed or self._damaged(error) or error from error
             finally:
                 self._forget(transaction.touched if transaction is not None else set())
+            self._read.update(transaction.known())
             if transaction.touched:
                 self._fails(None)
             for listener in self._listeners if transaction.touched else ():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from skerry_agent.artifacts import unpack as unpacking
 from skerry_agent.artifacts.unpack import BadArtifact, folder_of, remove, sweep, unpack
+from skerry_agent.disk.files import UNPACKING
 from skerry_protocol.app import Artifact
 from tests.tars import GOOD, HOSTILE, artifact, entry, packed, tar
 
@@ -91,7 +93,7 @@ def test_a_missing_archive_leaves_nothing_behind(tmp_path: Path, artifacts: Path
 
 
 def test_what_a_crash_left_is_replaced(tmp_path: Path, artifacts: Path) -> None:
-    left = artifacts / f"{unpacking.TEMPORARY}{artifact(GOOD).sha256}"
+    left = artifacts / f"{UNPACKING}{artifact(GOOD).sha256}"
     (left / "half").mkdir(parents=True)
     (left / "half").chmod(0o555)
     folder = unpack(put(tmp_path, GOOD), artifact(GOOD), artifacts)
@@ -99,6 +101,34 @@ def test_what_a_crash_left_is_replaced(tmp_path: Path, artifacts: Path) -> None:
     left.mkdir()
     sweep(artifacts)
     assert list(artifacts.iterdir()) == [folder]
+
+
+def test_one_whose_folder_is_taken_away_meanwhile_is_not_unpacked_by_half(
+    tmp_path: Path, artifacts: Path
+) -> None:
+    data = tar(
+        entry("bin/serve", content=b"#!/bin/sh\n"),
+        entry("large", content=b"x" * (1 << 20)),
+        entry("last", content=b"y"),
+    )
+    pipe, taken = tmp_path / "in.tar", tmp_path / "taken"
+    os.mkfifo(pipe)
+
+    def feed() -> None:
+        with pipe.open("wb") as file:
+            file.write(data[: len(data) // 2])
+            file.flush()  # it is so large that by now it reads the second member
+            artifacts.joinpath(f"{UNPACKING}{artifact(data).sha256}").rename(taken)
+            with suppress(BrokenPipeError):
+                file.write(data[len(data) // 2 :])
+
+    with ThreadPoolExecutor() as pool:
+        fed = pool.submit(feed)
+        with pytest.raises(FileNotFoundError):
+            unpack(pipe, artifact(data), artifacts)
+        fed.result()
+    assert (taken / "bin/serve").exists()
+    assert list(artifacts.iterdir()) == []
 
 
 def test_it_can_be_removed(tmp_path: Path, artifacts: Path) -> None:

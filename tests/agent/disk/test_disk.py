@@ -266,6 +266,16 @@ def test_collecting_keeps_three_generations_and_what_they_name(tmp_path: Path) -
     assert shas(tmp_path) == {f"{number:064x}" for number in (1, 2, 4, 5, 6)}
 
 
+def test_what_is_being_unpacked_is_not_collected(tmp_path: Path) -> None:
+    """A download goes on beside a switch that ends, and another thread writes there."""
+    state = opened(tmp_path)
+    state.accept(*offer(1))
+    name = f".tmp-unpack-{1:064x}"
+    (tmp_path / "artifacts" / name).mkdir()
+    assert state.collect(frozenset(), frozenset()) == []
+    assert shas(tmp_path) == {name}
+
+
 def test_a_generation_whose_writing_broke_off_is_no_doubt_and_goes_with_the_old_ones(tmp_path: Path) -> None:
     state = opened(tmp_path)
     for number in range(1, 5):

@@ -8,6 +8,7 @@ import pytest
 
 from skerry_agent.assignments.accept import Code, Refuse, Repeat, Take
 from skerry_agent.disk.disk import DiskError
+from skerry_agent.health.steps import Book
 from skerry_agent.leases.leases import Armed, Leases
 from skerry_agent.switch.actions import StartUnit
 from skerry_agent.switch.executor import Executor
@@ -17,7 +18,8 @@ from skerry_agent.switch.revisions import way_back
 from skerry_agent.units.leaseunits import target_name
 from skerry_agent.units.unitfiles import UnitFiles
 from skerry_agent.view.answering import clear
-from skerry_protocol.ids import NodeId
+from skerry_agent.view.status import of_app, status
+from skerry_protocol.ids import AppName, NodeId
 from skerry_protocol.messages import Override
 
 from .. import builders as b
@@ -301,11 +303,19 @@ async def test_a_unit_file_that_is_changed_by_hand_is_said_and_harms_nothing(rig
     rig.systemd.calls.clear()
     await rig.switch()
     assert WEB in rig.node.conditions["unit-files"]
+    assert why(rig) == f"{WEB} was changed by hand, and is put back at the next boot"
     assert path.read_text() == whole + "# mine\n"
     assert not [call for call in rig.systemd.calls if call.startswith(("stop", "restart", "start"))]
     path.write_text(whole)
     await rig.switch()
     assert rig.node.conditions == {}
+    assert why(rig) == ""
+
+
+def why(rig: Rig) -> str:
+    """What the node says of its only instance."""
+    (view,) = of_app(status(rig.node, {}, Book(), None, "", "running", 0), AppName("web"))
+    return view.reason
 
 
 async def test_a_unit_file_that_is_gone_is_put_back_and_said_and_nothing_is_touched(rig: Rig) -> None:

@@ -24,7 +24,15 @@ def test_ending_a_lease_runs_no_program() -> None:
 def test_the_timer_that_opens_pulls_in_the_lease_after_itself() -> None:
     text = grant(46_400, 12_345, opens=True)
     assert "Wants=skerry-lease-46400.target\nBefore=skerry-lease-46400.target\n" in text
-    assert "OnStartupSec=12345ms\nAccuracySec=10ms\nUnit=skerry-lease-46400-end.target\n" in text
+    assert "AccuracySec=10ms\nUnit=skerry-lease-46400-end.target\n" in text
+
+
+def test_a_lease_is_ended_at_its_deadline_and_again_and_again_after_it() -> None:
+    """What is started by hand in between takes the place of the first stop."""
+    moments = [line for line in grant(46_400, 12_345, opens=False).splitlines() if "OnStartupSec" in line]
+    assert moments[:3] == ["OnStartupSec=12345ms", "OnStartupSec=12845ms", "OnStartupSec=13345ms"]
+    assert moments[-1] == "OnStartupSec=268345ms"
+    assert "StopWhenUnneeded=yes" in shared(46_400)[end_name(46_400)], "an active target is not started again"
 
 
 def test_the_timer_that_keeps_starts_nothing_but_the_end() -> None:

@@ -1,16 +1,19 @@
 """Boot with files missing or changed: they are put back, what could not start is started, nothing else is touched."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from skerry_agent.boot import is_whole, put_back
 from skerry_agent.disk.disk import StateDir
 from skerry_agent.switch.target import Running, State
 from skerry_agent.systemd.fake import FakeSystemd
 from skerry_agent.units.policy import Policy
 from skerry_agent.units.render import NodeFacts, Paths, Rendered, render
-from skerry_agent.units.restore import restore
+from skerry_agent.units.restore import Restored, restore
 from skerry_agent.units.unitfiles import UnitFiles
 from skerry_protocol.app import App
 from skerry_protocol.messages import AppRevision
@@ -46,7 +49,9 @@ class Node:
         return Running(instance, AppRevision(1, app), made)
 
     async def restore(self) -> tuple[int, tuple[str, ...], tuple[str, ...]]:
+        whole = is_whole(self.state_dir.root, self.paths)
         found = await restore(self.state_dir, self.systemd, self.paths)
+        assert whole is (found == Restored())  # the brief look finds whatever there is to do
         return found.put_back, found.started, found.problems
 
     async def is_up(self, unit: str) -> bool:
@@ -80,6 +85,20 @@ async def test_a_whole_node_is_left_alone(node: Node) -> None:
     node.systemd.unreachable = True  # nor is systemd asked, which is busy with the boot
     assert await node.restore() == (0, (), ())
     assert node.systemd.calls == []
+
+
+async def test_where_nothing_was_ever_switched_to_there_is_nothing_to_do(tmp_path: Path) -> None:
+    assert put_back(tmp_path / "nothing") == 0
+    StateDir(tmp_path).prepare()
+    assert put_back(tmp_path) == 0
+
+
+async def test_beside_another_it_does_nothing_and_says_so(
+    node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with node.state_dir.locked():
+        assert put_back(node.state_dir.root) == 1
+    assert "another skerry-agent works with it" in capsys.readouterr().err
 
 
 def gone(path: Path) -> None:
@@ -156,3 +175,15 @@ async def test_names_that_lead_out_are_refused(node: Node) -> None:
     for name in ("skerry-../../etc/passwd", "ssh.service", "skerry-/x"):
         with pytest.raises(ValueError, match=r"unit of Skerry's own|cannot name"):
             files.write_unit(name, "")
+
+
+def test_it_gives_way_to_what_starts_beside_it() -> None:
+    """In a session of its own, as a unit is; a kernel that weighs no sessions has no such file."""
+    where = Path("/proc/self/autogroup")
+    code = f"from skerry_agent.boot import give_way; give_way(); print(open('{where}').read())"
+    if not where.exists():
+        code = "from skerry_agent.boot import give_way; give_way(); print('nice 10')"
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, start_new_session=True
+    )
+    assert said.stdout.strip().endswith("nice 10")

@@ -39,6 +39,13 @@ def test_a_healthy_copy_has_the_whole_chain() -> None:
     assert all(stage.state is StepState.DONE for stage in found.copies[0].stages)
 
 
+def test_a_healthy_copy_tells_that_unit_files_were_changed_on_its_node() -> None:
+    well = (step(StepName.HEALTHY, StepState.DONE),)
+    found = asked(steps=well, edited={b.nid("a"): "unit-files: by hand", b.nid("b"): "no"})
+    assert (found.state, found.copies[0].stages[-1].reason) == ("healthy", "a says unit-files: by hand")
+    assert asked(steps=well, edited={b.nid("b"): "no"}).copies[0].stages[-1].reason == ""
+
+
 def test_no_place() -> None:
     found = asked((), turned=(Turned(ROW.name, 1, 3, {"memory": 2, "label disk=ssd": 1}),))
     assert found.headline == "web-1 has no place: none of 3 nodes takes it: 2 memory, 1 label disk=ssd"

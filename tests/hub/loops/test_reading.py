@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from skerry_hub.identity import Identity, create
 from skerry_hub.loops.loops import State
 from skerry_hub.loops.reading import Reading
+from skerry_hub.loops.reconcile import issue
 from skerry_hub.model import AssignmentRow, ClaimRow, Fact, Loss, Placement
 from skerry_hub.operators import set_app, set_node
 from skerry_hub.restoring.paused import PausedRow, put_paused
@@ -77,11 +78,21 @@ async def _claim(tx: Transaction, at: int, turn: int) -> None:
     await rows.put_claim(tx.as_owner(Owner.CLAIM), row)
 
 
-async def _assignment(tx: Transaction, at: int, turn: int) -> None:
+def _issued(at: int, turn: int) -> AssignmentRow:
     copy = Instance(InstanceId(f"app{at}-1"), AppName(f"app{at}"), 1, 1)
     issued = Issued(Version(1, 1, turn), turn.to_bytes(32))
-    row = AssignmentRow(NodeId(f"id-n{at}"), issued, b"bytes", (copy.id,), copies=(copy,))
-    await tx.as_owner(Owner.SIGN).add(s.assignments, [rows.assignment_values(row)])
+    return AssignmentRow(NodeId(f"id-n{at}"), issued, b"bytes", (copy.id,), copies=(copy,))
+
+
+async def _assignment(tx: Transaction, at: int, turn: int) -> None:
+    await tx.as_owner(Owner.SIGN).add(s.assignments, [rows.assignment_values(_issued(at, turn))])
+
+
+async def _run(tx: Transaction, at: int, turn: int) -> None:
+    """What the loops issue, of which they know by themselves what a reading would find, and what they drop for it."""
+    new = [_issued(one, turn) for one in range(1, at + 1)]
+    facts = {row.node: Fact(row.node, row.issued, row.issued) for row in new}
+    await issue(tx, new, facts)
 
 
 async def _step(tx: Transaction, at: int, turn: int) -> None:
@@ -95,7 +106,7 @@ async def _pause(tx: Transaction, at: int, turn: int) -> None:
 
 
 WRITES = (
-    _app, _removal, _node, _mesh, _fact, _loss, _placement, _ending, _claim, _assignment, _step, _pause,
+    _app, _removal, _node, _mesh, _fact, _loss, _placement, _ending, _claim, _assignment, _run, _step, _pause,
 )  # fmt: skip
 Write = Callable[[Transaction, int, int], Awaitable[None]]
 Turn = tuple[list[tuple[Write, int]], bool, bool]

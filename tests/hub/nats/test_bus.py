@@ -110,6 +110,26 @@ async def test_the_newest_bytes_are_read_at_sending(tmp_path: Path) -> None:
             assert await node.next_heard() == b"made while the bus was away"
 
 
+async def test_what_waits_for_its_turn_is_sent_and_what_is_wanted_meanwhile_is_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "AT_ONCE", 2)
+    hub = Hub()
+    async with started(tmp_path) as rig, rig.hub(hub) as bus:
+        nodes = [rig.make_node() for _ in range(7)]
+        for number in (1, 2):
+            hub.rows |= {node.id: row(node.id, number, b"v%d" % number) for node in nodes}
+            bus.publish([node.id for node in nodes])
+            await asyncio.sleep(0)  # some of them are on their way
+            assert len(bus.publisher._busy) <= 2
+        await within(bus.publisher.drained())
+        assert not bus.publisher.waiting
+        js = bus._up().jetstream()
+        for node in nodes:
+            last = await js.get_last_msg(subjects.ASSIGN_STREAM, subjects.assign(REGION, node.id))
+            assert last.data == b"v2"
+
+
 async def test_what_is_too_big_is_only_announced(tmp_path: Path) -> None:
     hub = Hub()
     async with started(tmp_path) as rig, rig.hub(hub) as bus, rig.node() as node:

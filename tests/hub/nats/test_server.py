@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,20 @@ def test_the_configuration_holds_no_private_key_and_survives_strange_paths(tmp_p
     assert config["pid_file"] == str(folder / "nats.pid")
     assert config["listen"] == "[::1]:4222"
     assert config["jetstream"]["sync_interval"] == "always"
+
+
+async def test_it_has_ended_by_when_its_task_has_however_often_that_is_cancelled(tmp_path: Path) -> None:
+    async with started(tmp_path) as rig:
+        server = NatsServer(replace(rig.server.settings, folder=tmp_path / "another"), rig.server.mesh_account)
+        task = asyncio.create_task(server.run())
+        await within(server.ready.wait())
+        pid = server.pid
+        assert pid is not None
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait([task])
+        assert not is_ours(pid, server.settings.config_file)
 
 
 async def test_it_is_ready_restarts_when_killed_and_stops_with_its_task(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from skerry_hub.lab import Lab, mesh
+from tests.forking import Forks
 from tests.lab.system.world import World
 
 FAILED = pytest.StashKey[bool]()
@@ -19,8 +20,18 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Forks]:
+    """`skerry`."""
+    made = Forks("tests.lab.system.commands")
+    yield made
+    made.end()
+
+
 @pytest.fixture(scope="module")
-def mesh_of_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def mesh_of_file(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, commands: Forks
+) -> Iterator[World]:
     """Its lab's name is this file's and this process's own, so that files may run beside each other."""
     module = request.module.__name__.rpartition(".")[2].removeprefix("test_").replace("_", "-")
     nodes = tuple(f"n{number}" for number in range(1, getattr(request.module, "NODES", 2) + 1))
@@ -30,7 +41,7 @@ def mesh_of_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         lab.hub_start()
         if getattr(request.module, "JOINED", True):
             mesh.join(lab, nodes)
-        yield World(lab, nodes, tmp_path_factory.mktemp(module))
+        yield World(lab, nodes, tmp_path_factory.mktemp(module), commands)
 
 
 @pytest.fixture

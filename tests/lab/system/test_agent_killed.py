@@ -11,7 +11,7 @@ import os
 
 import pytest
 
-from tests.lab.steps import ASKED, FILES, Step, agent_pid, killed, one_of_each, traced
+from tests.lab.steps import ASKED, FILES, Step, agent_pid, killed, one_of_each, stays_down, traced
 from tests.lab.system.changes import NODE, STATE, UNITS, Changes
 from tests.lab.system.world import World
 
@@ -25,10 +25,7 @@ TROUBLE = {"booted", "unit-file", "switch-failed", "outbox-damaged", "alarm", "o
 @pytest.fixture(scope="module")
 def changes(mesh_of_file: World) -> Changes:
     """The agent does not come back by itself: the tests say when."""
-    folder = f"/run/systemd/system/{AGENT}.d"
-    lines = "[Service]\\nRestart=no"
-    mesh_of_file.run(NODE, "sh", "-ec", f"mkdir {folder}; printf '{lines}\\n' > {folder}/no.conf")
-    mesh_of_file.systemctl(NODE, "daemon-reload")
+    stays_down(mesh_of_file.lab, NODE, AGENT)
     return Changes(mesh_of_file)
 
 

@@ -4,6 +4,9 @@ import json
 import os
 import subprocess
 
+import msgspec
+
+from skerry_agent.view.status import StatusView
 from skerry_hub.lab import mesh, software
 from tests.lab.system.world import World
 
@@ -126,7 +129,8 @@ def test_a_cut_off_node_explains_itself_with_and_without_its_agent(world: World)
     for agent in ("running", "stopped"):
         if agent == "stopped":
             world.systemctl("n1", "stop", "skerry-agent.service")
-        status = world.agent_status("n1")
+        text = world.text("n1", "skerry-agent", "status", "--json")
+        status = msgspec.json.decode(text, type=StatusView)
         assert status.agent == agent
         assert status.hub, "it is not in touch with its hub, and says why"
         assert any(one.app == "remote" and one.runs == 1 for one in status.instances)

@@ -172,9 +172,9 @@ def test_an_ephemeral_node_is_forgotten_when_it_was_offline_and_its_work_runs_on
     before = world.running(["n2"])
     assert before
     world.lab.cut("n2")
-    world.until("the hub forgot it", lambda: "n2" not in world.skerry("nodes").split(), 40)
+    world.until("the hub forgot it", lambda: "n2" not in world.hub_nodes(), 40)
+    assert "n2" not in world.skerry("nodes").split()
     world.lab.heal("n2")
-    world.until(
-        "it hears that", lambda: "is no member here" in world.text("n2", "skerry-agent", "status"), 60
-    )
+    world.until("it hears that", lambda: "is no member here" in world.agent_status("n2").hub, 60)
+    assert "is no member here" in world.text("n2", "skerry-agent", "status")
     assert world.running(["n2"]) == before

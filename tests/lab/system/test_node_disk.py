@@ -20,7 +20,7 @@ SAYS = {
 FIRST = {
     "/var/lib/skerry/generations/VERSION": "ENOSPC",
     "/var/lib/skerry/accepted": "EIO",
-    "/var/lib/skerry/applied.twin": "EROFS",
+    "/var/lib/skerry/applied.since.twin": "EROFS",
     "/var/lib/skerry/instances/SIDE": "ENOSPC",
     "/etc/systemd/system/skerry-SIDE.service": "EROFS",
     "/etc/systemd/system/skerry.target.wants/skerry-SIDE.service": "EIO",

@@ -46,6 +46,8 @@ def test_a_unit_file_that_was_edited_is_said_and_a_drop_in_stays(world: World) -
     world.run(NODE, "sed", "-i", "s/sleep/sleep 1; sleep/", path)
     world.until("the hub hears", lambda: world.ails(NODE, "unit-files"))
     assert "changed by hand" in status(world)
+    assert "skerry-edited-1.service was changed by hand" in world.text(NODE, "skerry-agent", "why", "edited")
+    assert "unit files of instances were changed by hand" in world.skerry("why", "edited")
     assert world.running() == before
     world.lab.reboot(NODE)
     world.until("its file is as it should be", lambda: not world.ails(NODE, "unit-files"), 40)

@@ -22,13 +22,13 @@ def test_a_hub_that_is_cut_off_replaces_nothing_and_says_so(world: World) -> Non
     before = world.running()
     placed = {copy.instance for copy in world.why("web").copies}
     world.lab.cut("hub")
-    world.until(
-        "the hub says it loudly", lambda: "cut off" in world.skerry("hub", "status"), 3 * LOST_AFTER_S + 10
-    )
+    world.until("the hub says it loudly", lambda: "cut off" in world.loud(), 3 * LOST_AFTER_S + 10)
+    assert "cut off" in world.skerry("hub", "status")
     world.holds("nothing moves", lambda: world.running() == before, LOST_AFTER_S)
     assert {copy.instance for copy in world.why("web").copies} == placed
     world.lab.heal("hub")
-    world.until("it is over", lambda: "cut off" not in world.skerry("hub", "status"), 40)
+    world.until("it is over", lambda: "cut off" not in world.loud(), 40)
+    assert "cut off" not in world.skerry("hub", "status")
     world.settled("web", seconds=40)
     assert world.running() == before
     assert {copy.instance for copy in world.why("web").copies} == placed

@@ -15,14 +15,18 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from skerry_agent.view import localclient
 from skerry_agent.view.status import StatusView
 from skerry_hub.api.views import AppView, EventView, NodeView
+from skerry_hub.api.views import StatusView as RegionView
 from skerry_hub.cli.client import Client, api
 from skerry_hub.cli.errors import CliError
 from skerry_hub.cli.settings import load
-from skerry_hub.lab import Lab, LabError, mesh
+from skerry_hub.lab import Lab, LabError, enter, mesh
 from skerry_hub.lab.client import Result
+from skerry_hub.lab.layout import Host
 from skerry_hub.loops.explain import Why
+from tests.forking import Forks
 
 T = TypeVar("T")
 LOOK_S = 0.1
@@ -62,10 +66,12 @@ class Unit(Struct, frozen=True):
 
 
 class World:
-    """One mesh. `until` fails the test where what it waits for does not come."""
+    """One mesh. `until` fails the test where what it waits for does not come. `commands`: what `skerry` is forked from;
+    without, it is loaded each time, as people have it."""
 
-    def __init__(self, lab: Lab, nodes: Sequence[str], folder: Path) -> None:
+    def __init__(self, lab: Lab, nodes: Sequence[str], folder: Path, commands: Forks | None = None) -> None:
         self.lab = lab
+        self._commands = commands
         self.nodes = tuple(nodes)
         self.folder = folder
         self._files = 0
@@ -74,11 +80,18 @@ class World:
 
     def skerry(self, *words: str, timeout: float = 120) -> str:
         """What `skerry WORDS` prints. It has to succeed."""
-        return mesh.operator(self.lab, *words, timeout=timeout)
+        done = self.ask(*words, timeout=timeout)
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip()
+            raise LabError(f"cannot run 'skerry {' '.join(words)}': exit code {done.returncode}, {said}")
+        return done.stdout
 
     def ask(self, *words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """As `skerry`, however it ends."""
-        return mesh.ask(self.lab, *words, check=False, timeout=timeout)
+        if self._commands is None:
+            return mesh.ask(self.lab, *words, check=False, timeout=timeout)
+        env = {"SKERRY_CONFIG": str(mesh.settings(self.lab))}
+        return self._commands.run("skerry", *words, env=env, timeout=timeout)
 
     def file(self, text: str) -> str:
         """An app file with this text."""
@@ -113,6 +126,14 @@ class World:
 
     def hub_node(self, name: str) -> NodeView:
         return self._hub.get(NodeView, api("nodes", name))
+
+    def hub_nodes(self) -> set[str]:
+        """The names of all nodes."""
+        return {view.name for view in self._hub.get(tuple[NodeView, ...], "/api/nodes")}
+
+    def loud(self) -> str:
+        """What everybody must see of the region."""
+        return "\n".join(self._hub.get(RegionView, "/api/status").loud)
 
     def ails(self, name: str, code: str) -> bool:
         """Whether the hub knows of such a condition of this node."""
@@ -175,8 +196,13 @@ class World:
         return [one.name for one in self.lab.status().nodes if one.state == "running"]
 
     def agent_status(self, node: str) -> StatusView:
-        """What the node says of itself."""
-        return msgspec.json.decode(self.text(node, "skerry-agent", "status", "--json"), type=StatusView)
+        """As `skerry-agent status --json`, asked of the agent itself: loading that command is most of a look."""
+        pid = enter.node_pid(self.lab.paths, Host(node))
+        try:
+            said = list(localclient.ask("status", path=Path(f"/proc/{pid}/root{localclient.SOCKET}")))
+        except localclient.AgentError as error:
+            raise LabError(str(error)) from error
+        return msgspec.convert(said[0], StatusView)
 
     # Waiting
 
