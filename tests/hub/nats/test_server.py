@@ -79,7 +79,9 @@ def test_the_configuration_holds_no_private_key_and_survives_strange_paths(tmp_p
 
 async def test_it_has_ended_by_when_its_task_has_however_often_that_is_cancelled(tmp_path: Path) -> None:
     async with started(tmp_path) as rig:
-        server = NatsServer(replace(rig.server.settings, folder=tmp_path / "another"), rig.server.mesh_account)
+        server = NatsServer(
+            replace(rig.server.settings, folder=tmp_path / "another"), rig.server.mesh_account
+        )
         task = asyncio.create_task(server.run())
         await within(server.ready.wait())
         pid = server.pid

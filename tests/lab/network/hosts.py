@@ -77,8 +77,6 @@ def _own_namespaces() -> None:
     ):
         if _libc.mount(source, target, kind, flags, None) != 0:
             raise OSError(ctypes.get_errno(), f"mount {target!r}")
-    for path in ("ipv6/conf/all/forwarding", "ipv4/ip_forward"):
-        Path("/proc/sys/net", path).write_text("1", encoding="ascii")
     Path("/proc/sys/net/ipv6/conf/default/accept_dad").write_text("0", encoding="ascii")
 
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from skerry_netplan.differ import diff
 from skerry_netplan.firewall import Guarded
 from skerry_netplan.hubside import HubHere, lower_hub
-from skerry_netplan.kernel import namespaces
+from skerry_netplan.kernel import forwarding, namespaces
 from skerry_netplan.kernel.kernel import Kernel
 from skerry_netplan.kernel.userspace import Userspace
 from skerry_netplan.lower import Here, lower, namespace_of
@@ -68,6 +68,7 @@ class Machine:
 
     def become(self, wanted: State) -> int:
         """How many operations it took."""
+        self.host.run(_forwarding())
         return self.host.run(self._become(wanted))
 
     def opened(self, family: int, copy: Copy | None = None) -> socket.socket:
@@ -78,6 +79,10 @@ class Machine:
         operations = diff(wanted, await self.kernel.read())
         await self.kernel.carry_out(operations)
         return len(operations)
+
+
+async def _forwarding() -> None:
+    forwarding.switch_on()
 
 
 async def _socket(family: int, copy: Copy | None) -> socket.socket:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from socket import AF_INET, AF_INET6
 
 import pytest
 
-from skerry_netplan.kernel import namespaces
+from skerry_netplan.kernel import forwarding, namespaces
 from skerry_netplan.kernel.links import connected
 from skerry_netplan.lower import address4_of, namespace_of
 from skerry_protocol.network import Port
@@ -15,6 +17,7 @@ from tests.lab.network.rig import ALONE, DB, SQL, WEB, Machines, heard, mesh, no
 
 HTTP, OUTSIDE = 8080, 8443
 ANY = "0.0.0.0"
+ACCEPT_RA = Path("/proc/sys/net/ipv6/conf/eth0/accept_ra")
 ALL = region(WEB, DB, ALONE)
 WEB6 = str(ALL.address_of(WEB))
 WEB4 = address4_of(WEB6, str(ALL.network_of(WEB.node)))
@@ -63,6 +66,7 @@ def test_what_is_not_published_is_not_reached_from_outside(machines: Machines) -
 def test_a_machine_that_forwarded_nothing_still_forwards_nothing(machines: Machines) -> None:
     """Only what is an instance's passes, although forwarding is on."""
     hub, node, other = machines
+    node.host.run(_forwards())
     other.host.run(_second_address("198.51.100.1"))
     hub.host.run(_route("198.51.100.1/32", node.host.address))
     node.host.run(_route("198.51.100.1/32", other.host.address))
@@ -86,6 +90,21 @@ def test_an_instance_cannot_speak_by_the_address_of_another(machines: Machines) 
     listener.bind(there)
     thief.bind((WEB6, 0))
     assert heard(listener, thief, there) is None
+
+
+def test_a_machine_that_forwards_goes_on_taking_its_own_address_from_the_network(machines: Machines) -> None:
+    _, node, _ = machines
+    assert node.host.run(asyncio.to_thread(_forwards_and_takes)) == (False, "1")
+    node.become(node_state(1, ALL))
+    assert node.host.run(asyncio.to_thread(_forwards_and_takes)) == (True, "2")
+
+
+def _forwards_and_takes() -> tuple[bool, str]:
+    return forwarding.is_on(), ACCEPT_RA.read_text("ascii").strip()
+
+
+async def _forwards() -> None:
+    forwarding.switch_on()
 
 
 async def _route(network: str, gateway: str) -> None:

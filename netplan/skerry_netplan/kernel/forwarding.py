@@ -1,0 +1,30 @@
+"""Forwarding, which instances need and the kernel knows for a machine as a whole only.
+
+A machine that forwards takes no more router advertisements (RFC 4861 section 6.2.2) unless it is told to: one that has
+its own address and way out by them would lose both, some time later. So that comes first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .links import set_sysctl
+
+SIX, FOUR = "ipv6/conf/all/forwarding", "ipv4/ip_forward"
+_ROOT = Path("/proc/sys/net")
+_ALSO_WHEN_FORWARDING = "2"
+
+
+def is_on() -> bool:
+    """Whether this machine forwards anything now. Ask before `switch_on`: what it did not is to stay shut."""
+    return any((_ROOT / path).read_text(encoding="ascii").strip() != "0" for path in (SIX, FOUR))
+
+
+def switch_on() -> None:
+    """Raises OSError."""
+    for folder in sorted((_ROOT / "ipv6/conf").iterdir()):
+        takes = folder / "accept_ra"
+        if takes.read_text(encoding="ascii").strip() == "1":
+            set_sysctl(f"ipv6/conf/{folder.name}/accept_ra", _ALSO_WHEN_FORWARDING)
+    for path in (SIX, FOUR):
+        set_sysctl(path, "1")
