@@ -8,7 +8,7 @@ interface and a network that changes its peer are replaced in one step by the ke
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skerry_protocol.ids import InstanceId
 
@@ -130,8 +130,8 @@ def _goes(wanted: State, there: State) -> Iterator[Operation]:
         if route.network not in stay and route.device not in gone:
             yield RemoveRoute(route)
     for instance, space in sorted(there.spaces.items()):
-        if instance not in wanted.spaces:
-            yield RemoveSpace(instance, space)
+        if instance not in wanted.spaces and (rest := _not_taken(space, wanted)) is not None:
+            yield RemoveSpace(instance, rest)
     for name, tunnel in sorted(there.tunnels.items()):
         if name not in wanted.tunnels:
             yield RemoveTunnel(name)
@@ -144,9 +144,16 @@ def _goes(wanted: State, there: State) -> Iterator[Operation]:
         )
 
 
+def _not_taken(space: Space, wanted: State) -> Space | None:
+    """What is left to remove: an interface whose name a new pair has now went when that was made."""
+    if space.device not in {one.device for one in wanted.spaces.values()}:
+        return space
+    return replace(space, device="") if space.name else None
+
+
 def _kept(there: State, wanted: State) -> frozenset[Route]:
     """The routes that are there and stay: with an interface that is made anew its routes go."""
-    again = {space.device for name, space in there.spaces.items() if wanted.spaces.get(name) != space}
+    again = {space.device for _, space in there.spaces.items() ^ wanted.spaces.items()}
     return frozenset(route for route in there.routes if route.device not in again)
 
 

@@ -27,8 +27,8 @@ from skerry_netplan.firewall import Guarded
 from skerry_netplan.lower import Here, lower
 from skerry_netplan.model import Region
 from skerry_netplan.planner import Planner
-from skerry_netplan.state import DIRECT, LINK, KeyRole, Peer, Route, State, Tunnel
-from skerry_protocol.ids import NodeId, NodeName
+from skerry_netplan.state import DIRECT, LINK, KeyRole, Peer, Route, Space, State, Tunnel
+from skerry_protocol.ids import InstanceId, NodeId, NodeName
 
 from .regions import HUB, copy, key, region, regions, wish
 
@@ -158,6 +158,23 @@ def test_a_hub_with_a_new_key_takes_over_before_the_former_one_goes() -> None:
     operations = diff(wanted(replace(PAIR, hubs=(hub,)), ONE), wanted(PAIR, ONE))
     on_link = [one for one in operations if isinstance(one, SetPeer | RemovePeer) and one.tunnel == LINK]
     assert [type(one) for one in on_link] == [SetPeer, RemovePeer]
+
+
+def test_half_a_pair_that_was_left_over_is_not_taken_for_the_new_one_with_its_name() -> None:
+    goal = wanted(PAIR, ONE)
+    (space,) = goal.spaces.values()
+    left_over = replace(goal, spaces={InstanceId(space.device): Space("", space.device, "")})
+    operations = diff(goal, left_over)
+    assert [type(one) for one in operations if isinstance(one, AddSpace | RemoveSpace)] == [AddSpace]
+
+
+def test_routes_of_an_interface_that_went_while_somebody_looked_are_made_again() -> None:
+    goal = wanted(PAIR, ONE)
+    (space,) = goal.spaces.values()
+    operations = diff(goal, replace(goal, spaces={}))
+    assert {one.route for one in operations if isinstance(one, SetRoute)} == {
+        route for route in goal.routes if route.device == space.device
+    }
 
 
 @given(regions(), regions(), st.booleans(), st.booleans())

@@ -7,7 +7,7 @@ protocol number, its interfaces by their alias: whatever lacks it is somebody el
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -23,7 +23,7 @@ PROTOCOL = 207  # rt_protos of iproute2 has no such number; bird, zebra and the 
 GATEWAY6 = "fe80::1"
 _UNREACHABLE = 7
 _MAIN = 254
-_LOOPBACK = 1
+_INTERRUPTED = 0x10  # NLM_F_DUMP_INTR
 Connection = Any
 
 
@@ -47,14 +47,22 @@ async def connected(sock: socket.socket | None = None) -> AsyncIterator[Connecti
         yield ip
 
 
+async def dump(of: Callable[..., Any], **words: object) -> list[Any]:
+    """All there is of a kind. Read again where something came or went meanwhile, because then some may be left out."""
+    while True:
+        found = [one async for one in await of("dump", **words)]
+        if not any(one["header"]["flags"] & _INTERRUPTED for one in found):
+            return found
+
+
 async def read_links(ip: Connection) -> dict[str, LinkSeen]:
     """All interfaces, with their addresses of global scope."""
     addresses: dict[int, set[str]] = {}
-    async for one in await ip.addr("dump"):
+    for one in await dump(ip.addr):
         if one["scope"] == 0:
             addresses.setdefault(one["index"], set()).add(f"{one.get_attr('IFA_ADDRESS')}/{one['prefixlen']}")
     found = {}
-    async for one in await ip.link("dump"):
+    for one in await dump(ip.link):
         name, index = one.get_attr("IFLA_IFNAME"), one["index"]
         ours = one.get_attr("IFLA_IFALIAS") == ALIAS
         up = one["state"] == "up"
@@ -74,7 +82,7 @@ async def read_routes(ip: Connection, names: dict[int, str]) -> frozenset[Route]
     """Skerry's own routes; `names`: index → interface."""
     found = set()
     for family in (socket.AF_INET6, socket.AF_INET):
-        async for one in await ip.route("dump", family=family):
+        for one in await dump(ip.route, family=family):
             if one["proto"] == PROTOCOL and one["table"] == _MAIN:
                 found.add(_route(one, names))
     return frozenset(found)

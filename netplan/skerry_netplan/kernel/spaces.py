@@ -15,7 +15,7 @@ from skerry_protocol.ids import InstanceId
 from ..lower import SPACE
 from ..state import Space
 from . import namespaces
-from .links import ALIAS, GATEWAY6, Connection, LinkSeen, connected, read_links, set_sysctl
+from .links import ALIAS, GATEWAY6, Connection, LinkSeen, connected, dump, read_links, set_sysctl
 
 INSIDE = "eth0"
 NO_DAD = 2  # IFA_F_NODAD: nobody else can have these addresses
@@ -39,7 +39,7 @@ async def read_spaces(ip: Connection) -> dict[InstanceId, Space]:
 async def _read(name: str, sock: socket.socket, ends: Mapping[int, LinkSeen]) -> Space:
     async with connected(sock) as inside:
         link = (await read_links(inside)).get(INSIDE)
-        routes = [one["family"] async for one in await inside.route("dump") if one["dst_len"] == 0]
+        routes = [one["family"] for one in await dump(inside.route) if one["dst_len"] == 0]
     end = ends.get(link.pair) if link else None
     if link is None or end is None:
         return Space(name, "", "")
