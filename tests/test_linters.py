@@ -42,6 +42,7 @@ PURE = (
     "skerry_netplan.model",
     "skerry_netplan.names",
     "skerry_netplan.planner",
+    "skerry_netplan.slots",
     "skerry_netplan.state",
     "skerry_agent.assignments.accept",
     "skerry_agent.assignments.sanity",

@@ -1,20 +1,24 @@
 """The addresses of a mesh: a region's network, a node's /80, an instance's /128, from one of two sources.
 
-Owns the arithmetic and nothing else: who has which number is stored elsewhere. The numbers are dense, so a region's /56
-holds 16,777,216 nodes and a node 2^48 - 2 instances. Node 0 is the hub; number 0 of a node is the node itself.
+Owns the arithmetic and nothing else: which node has which number is stored elsewhere. A region's /56 holds 16,777,216
+nodes. Node 0 is the hub.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Protocol
+
+from skerry_protocol.ids import InstanceId
 
 ULA = 0xFD << 120
 MESH_BITS, REGION_BITS, NODE_BITS, ALL_BITS = 48, 56, 80, 128
 ROUTED_BITS = range(16, 73)  # a routed prefix leaves room for 256 nodes at least
 GLOBAL_ID_BYTES = 5
 HUB_NUMBER = 0
+OWN = 2  # of a node's addresses: the subnet-router anycast address (RFC 4291 section 2.6.1), and itself
 GLOBAL = IPv6Network("2000::/3")
 """What the internet routes (RFC 4291 section 2.4)."""
 
@@ -103,11 +107,11 @@ def hub_address(region: IPv6Network) -> IPv6Address:
     return node_address(node_network(region, HUB_NUMBER))
 
 
-def instance_address(node: IPv6Network, number: int) -> IPv6Address:
-    """The address of the node's instance `number` (1 and up)."""
-    if number < 1:
-        raise NoAddress(f"instances are numbered from 1, not {number}")
-    return _part(node, ALL_BITS, number + 1).network_address
+def instance_address(node: IPv6Network, instance: InstanceId) -> IPv6Address:
+    """An instance's address on its node: it follows from the id, so that nobody has to keep it, nor gives it twice."""
+    room = (1 << (ALL_BITS - NODE_BITS)) - OWN
+    digest = hashlib.sha256(b"skerry address\0" + instance.encode()).digest()
+    return node[OWN + int.from_bytes(digest[:16], "big") % room]
 
 
 def _part(whole: IPv6Network, bits: int, number: int) -> IPv6Network:

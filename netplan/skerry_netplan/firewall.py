@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from skerry_protocol.ids import AppName, InstanceId
-from skerry_protocol.network import Network, Port
+from skerry_protocol.network import AppNetwork, Network, Port
 
 from .state import DIRECT, HUB_LINK, LINK, Rules, Space
 
@@ -27,13 +27,10 @@ _ICMP6 = "{ echo-request, nd-neighbor-solicit, nd-neighbor-advert }"
 
 @dataclass(frozen=True)
 class Guarded:
-    """What an instance's app says of its network. `publish`: a port of the node → which of the app's ports."""
+    """Whose copy an instance is, and what its app says of the network."""
 
     app: AppName
-    ports: Mapping[str, Port] = field(default_factory=dict)
-    reaches: tuple[AppName, ...] = ()
-    publish: Mapping[int, Port] = field(default_factory=dict)
-    egress: bool = True
+    network: AppNetwork
 
 
 def rules(
@@ -163,11 +160,11 @@ def _judges(plan: Network, space: Space, app: Guarded) -> Iterator[str]:
 def _out_of(plan: Network, app: Guarded) -> Iterator[str]:
     """What an instance of the app may begin: with what it reaches, and out of the mesh unless that is forbidden."""
     for one in plan.neighbours:
-        if one.app in app.reaches:
+        if one.app in app.network.reaches:
             addresses = {copy.address for copy in one.copies}
             yield from (f"{match} return" for match in _talk("daddr", addresses, one.ports.values()))
     yield f"ip6 daddr {plan.whole} reject with icmpv6 admin-prohibited"
-    if app.egress:
+    if app.network.egress:
         yield f"oifname != {OURS} return"
     yield "reject"
 
@@ -178,7 +175,7 @@ def _into(plan: Network, app: Guarded) -> Iterator[str]:
     for one in plan.neighbours:
         if app.app in one.reaches:
             addresses = {copy.address for copy in one.copies}
-            yield from (f"{match} accept" for match in _talk("saddr", addresses, app.ports.values()))
+            yield from (f"{match} accept" for match in _talk("saddr", addresses, app.network.ports.values()))
     yield "drop"
 
 
@@ -204,7 +201,8 @@ def _sources(spaces: Iterable[Space]) -> Iterator[str]:
 def _published(known: Iterable[tuple[Space, Guarded]]) -> Iterator[str]:
     """Not by way of the loopback interface: what comes from 127.0.0.1 or ::1 cannot be answered from elsewhere."""
     for space, app in known:
-        for number, port in sorted(app.publish.items()):
+        for name, number in sorted(app.network.publish.items(), key=lambda pair: pair[1]):
+            port = app.network.ports[name]
             match = f"fib daddr type local {port.transport} dport {number}"
             yield f"ip6 daddr != ::1 {match} dnat ip6 to [{space.address}]:{port.number}"
             if space.address4:

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv6Network
 
 from skerry_protocol.ids import InstanceId, NodeName
 from skerry_protocol.network import Mate, Network, Port
 
+from . import slots
 from .address import node_address
 from .firewall import Guarded, rules
 from .state import DIRECT, LINK, KeyRole, Peer, Route, Space, State, Tunnel
 
 MTU, MTU_LEAST = 1420, 1280
 KEEPALIVE = 25
-RANGE4 = IPv4Network("100.127.240.0/20")
-"""Of shared address space (RFC 6598): what instances have towards the internet, the same on every node."""
 SPACE = "skerry-"
 """What the names of instances' namespaces begin with."""
 
@@ -31,7 +30,7 @@ class Here:
     """What the node knows of itself and of its links.
 
     `keys`: its public ones. `endpoints`: where the peer with a key was last. `direct`: mates whose direct tunnel is up.
-    `hold_open`: keep the way in open through a NAT. `open_ports`, `forwards`: see `firewall.rules`.
+    `hold_open`: keep the way in open through a NAT. `slots`: see there. `open_ports`, `forwards`: see `firewall.rules`.
     """
 
     keys: Mapping[KeyRole, bytes]
@@ -41,6 +40,7 @@ class Here:
     endpoints: Mapping[bytes, str] = field(default_factory=dict)
     direct: frozenset[NodeName] = frozenset()
     hold_open: bool = True
+    slots: Mapping[InstanceId, int] = field(default_factory=dict)
     guarded: Mapping[InstanceId, Guarded] = field(default_factory=dict)
     open_ports: tuple[Port, ...] = ()
     forwards: bool = False
@@ -48,7 +48,7 @@ class Here:
 
 def lower(plan: Network, here: Here) -> State:
     """What the kernel of the node with this plan is to have. The plan has been through the linter."""
-    spaces = {name: _space(name, text, plan, here) for name, text in plan.addresses.items()}
+    spaces = {name: _space(name, text, here) for name, text in plan.addresses.items()}
     own = str(node_address(IPv6Network(plan.node)))
     tunnels = {LINK: _link(plan, here, own)}
     if any(mate.key for mate in plan.mates):
@@ -75,16 +75,10 @@ def namespace_of(instance: InstanceId) -> str:
     return f"{SPACE}{instance}"
 
 
-def address4_of(address: str, node: str) -> str:
-    """An instance's address in RANGE4, by its number on the node."""
-    number = int(IPv6Network(address).network_address) - int(IPv6Network(node).network_address)
-    return str(RANGE4[2 + number % (RANGE4.num_addresses - 4)])
-
-
-def _space(instance: InstanceId, address: str, plan: Network, here: Here) -> Space:
-    return Space(
-        namespace_of(instance), device_of(instance), address, address4_of(address, plan.node), here.mtu
-    )
+def _space(instance: InstanceId, address: str, here: Here) -> Space:
+    slot = here.slots.get(instance)
+    four = None if slot is None else str(slots.address(slot))
+    return Space(namespace_of(instance), device_of(instance), address, four, here.mtu)
 
 
 def _link(plan: Network, here: Here, own: str) -> Tunnel:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 
 from skerry_protocol.ids import AppName, InstanceId, NodeId, NodeName
-from skerry_protocol.network import HubAt, Port
+from skerry_protocol.network import AppNetwork, HubAt
 
 from .address import AddressSource, instance_address, node_network
 
@@ -29,21 +29,12 @@ class Member:
 
 @dataclass(frozen=True)
 class Copy:
-    """An instance and where it is. `address`: its number on that node, from 1, never used again while it is known."""
+    """An instance and where it is."""
 
     id: InstanceId
     app: AppName
     number: int
     node: NodeId
-    address: int
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What an app wants of the network."""
-
-    ports: Mapping[str, Port] = field(default_factory=dict)
-    reaches: tuple[AppName, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +45,7 @@ class Region:
     hubs: tuple[HubAt, ...]
     members: Mapping[NodeId, Member]
     copies: tuple[Copy, ...] = ()
-    wishes: Mapping[AppName, Wish] = field(default_factory=dict)
+    apps: Mapping[AppName, AppNetwork] = field(default_factory=dict)
 
     def network_of(self, node: NodeId) -> IPv6Network:
         """A member's /80."""
@@ -62,4 +53,4 @@ class Region:
 
     def address_of(self, copy: Copy) -> IPv6Address:
         """Where a copy is."""
-        return instance_address(self.network_of(copy.node), copy.address)
+        return instance_address(self.network_of(copy.node), copy.id)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from skerry_protocol.ids import AppName, NodeId
-from skerry_protocol.network import CopyAt, Mate, Neighbour, Network
+from skerry_protocol.network import AppNetwork, CopyAt, Mate, Neighbour, Network
 
-from .model import Copy, Region, Wish
+from .model import Copy, Region
 
-NO_WISH = Wish()
+SAYS_NOTHING = AppNetwork()
 Key = TypeVar("Key")
 
 
@@ -38,7 +38,7 @@ class Planner:
         self.region = region
         self._on: Mapping[NodeId, list[Copy]] = _grouped(region.copies, lambda copy: copy.node)
         self._of: Mapping[AppName, list[Copy]] = _grouped(region.copies, lambda copy: copy.app)
-        self._reached_by = _reached_by(region.wishes)
+        self._reached_by = _reached_by(region.apps)
         self._neighbours: dict[AppName, Neighbour] = {}
         self._mate: dict[NodeId, Mate] = {}
 
@@ -60,16 +60,16 @@ class Planner:
 
     def missing(self) -> tuple[Missing, ...]:
         """What is to be reached and is not there, by app and name."""
-        wishes = self.region.wishes
-        pairs = sorted((app, other) for app, wish in wishes.items() for other in wish.reaches)
-        return tuple(Missing(app, other) for app, other in pairs if other not in wishes)
+        apps = self.region.apps
+        pairs = sorted((app, other) for app, said in apps.items() for other in said.reaches)
+        return tuple(Missing(app, other) for app, other in pairs if other not in apps)
 
     def _around(self, apps: Iterable[AppName]) -> set[AppName]:
         """What these apps reach, and what reaches them, as far as it is there."""
         found: set[AppName] = set()
         for app in apps:
-            found.update(self._wish(app).reaches, self._reached_by.get(app, ()))
-        return {app for app in found if app in self.region.wishes}
+            found.update(self._said(app).reaches, self._reached_by.get(app, ()))
+        return {app for app in found if app in self.region.apps}
 
     def _mates(self, node: NodeId, around: Iterable[AppName]) -> tuple[Mate, ...]:
         others = {copy.node for app in around for copy in self._of.get(app, ())} - {node}
@@ -85,23 +85,23 @@ class Planner:
     def _neighbour(self, app: AppName) -> Neighbour:
         if app not in self._neighbours:
             copies = sorted((copy.number, self.region.address_of(copy)) for copy in self._of.get(app, ()))
-            wish = self._wish(app)
+            said = self._said(app)
             self._neighbours[app] = Neighbour(
                 app,
                 tuple(CopyAt(number, str(address)) for number, address in copies),
-                dict(sorted(wish.ports.items())),
-                tuple(sorted(wish.reaches)),
+                dict(sorted(said.ports.items())),
+                tuple(sorted(said.reaches)),
             )
         return self._neighbours[app]
 
-    def _wish(self, app: AppName) -> Wish:
-        return self.region.wishes.get(app, NO_WISH)
+    def _said(self, app: AppName) -> AppNetwork:
+        return self.region.apps.get(app, SAYS_NOTHING)
 
 
-def _reached_by(wishes: Mapping[AppName, Wish]) -> dict[AppName, set[AppName]]:
+def _reached_by(apps: Mapping[AppName, AppNetwork]) -> dict[AppName, set[AppName]]:
     found: dict[AppName, set[AppName]] = defaultdict(set)
-    for app, wish in wishes.items():
-        for other in wish.reaches:
+    for app, said in apps.items():
+        for other in said.reaches:
             found[other].add(app)
     return found
 

@@ -34,6 +34,18 @@ class Port(Struct, frozen=True, omit_defaults=True, order=True):
         return f"{self.number}/{self.transport}"
 
 
+class AppNetwork(Struct, frozen=True, omit_defaults=True):
+    """What an app says of the network. `ports`: name → where it listens. `reaches`: whom it may talk to inside.
+
+    `publish`: name of a port → the port of its node's own addresses that leads there. `egress`: out of the mesh too.
+    """
+
+    ports: dict[str, Port] = field(default_factory=dict)
+    reaches: tuple[AppName, ...] = ()
+    publish: dict[str, PortNumber] = field(default_factory=dict)
+    egress: bool = True
+
+
 class HubAt(Struct, frozen=True, omit_defaults=True):
     """A hub of the region: reached by `endpoints` (`host:port`, `[address]:port`), the first that answers."""
 

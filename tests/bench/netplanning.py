@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from skerry_netplan.address import UniqueLocal, hub_address
 from skerry_netplan.linter import faults
-from skerry_netplan.model import Copy, Member, Region, Wish
+from skerry_netplan.model import Copy, Member, Region
 from skerry_netplan.planner import Planner
 from skerry_protocol.ids import AppName, NodeId, NodeName, instance_id
-from skerry_protocol.network import HubAt, Port
+from skerry_protocol.network import AppNetwork, HubAt, Port
 
 from .figures import Effort
 from .measures import Row, median
@@ -43,7 +43,7 @@ def _moved(region: Region, times: int) -> float:
         there = next(node for node in region.members if node != copy.node)
         moved = replace(
             region,
-            copies=(*region.copies[:at], replace(copy, node=there, address=999), *region.copies[at + 1 :]),
+            copies=(*region.copies[:at], replace(copy, node=there), *region.copies[at + 1 :]),
         )
         found.append(_timed(lambda one=moved, app=copy.app: _around(one, app))[1])  # type: ignore[misc]
     return median(found)
@@ -54,8 +54,8 @@ def _around(region: Region, app: AppName) -> int:
     planner = Planner(region)
     apps = {
         app,
-        *region.wishes[app].reaches,
-        *(name for name, wish in region.wishes.items() if app in wish.reaches),
+        *region.apps[app].reaches,
+        *(name for name, says in region.apps.items() if app in says.reaches),
     }
     nodes = {copy.node for copy in region.copies if copy.app in apps}
     return len([planner.plan(node) for node in nodes])
@@ -68,10 +68,11 @@ def _region(nodes: int, apps: int) -> Region:
         for app in range(apps)
         for number in range(1, COPIES + 1)
     ]
-    wishes = {
-        _app(at): Wish({"main": Port(8000)}, (_app(at + 1),) if at % 2 == 0 else ()) for at in range(apps)
+    says = {
+        _app(at): AppNetwork({"main": Port(8000)}, (_app(at + 1),) if at % 2 == 0 else ())
+        for at in range(apps)
     }
-    return Region(ADDRESSES, (HUB,), {member.id: member for member in members}, tuple(copies), wishes)
+    return Region(ADDRESSES, (HUB,), {member.id: member for member in members}, tuple(copies), says)
 
 
 def _app(number: int) -> AppName:
@@ -85,7 +86,7 @@ def _member(number: int) -> Member:
 
 def _copy(app: int, number: int, member: Member, entropy: int) -> Copy:
     name = instance_id(_app(app), number, entropy.to_bytes(8, "little"))
-    return Copy(name, _app(app), number, member.id, entropy + 1)
+    return Copy(name, _app(app), number, member.id)
 
 
 def _timed(work: Callable[[], Found]) -> tuple[Found, float]:

@@ -12,7 +12,9 @@ from skerry_netplan.address import (
     node_network,
     region_network,
 )
+from skerry_protocol.ids import InstanceId
 
+WEB = InstanceId("web-1-abcdefghij")
 MESH = mesh_network(bytes.fromhex("0102030405"))
 
 
@@ -26,17 +28,18 @@ def test_the_documented_example() -> None:
     assert region == IPv6Network("fd01:203:405:100::/56")
     assert node == IPv6Network("fd01:203:405:100:7::/80")
     assert str(node_address(node)) == "fd01:203:405:100:7::1"
-    assert str(instance_address(node, 1)) == "fd01:203:405:100:7::2"
+    assert str(instance_address(node, WEB)) == "fd01:203:405:100:7:f003:bd07:433f"
 
 
-@given(st.integers(0, 255), st.integers(0, (1 << 24) - 1), st.integers(1, (1 << 48) - 2))
-def test_every_part_lies_in_its_whole(region: int, node: int, instance: int) -> None:
+@given(st.integers(0, 255), st.integers(0, (1 << 24) - 1), st.integers())
+def test_every_part_lies_in_its_whole(region: int, node: int, tail: int) -> None:
     a_region = region_network(MESH, region)
     a_node = node_network(a_region, node)
     assert a_region.subnet_of(MESH)
     assert a_node.subnet_of(a_region)
-    assert instance_address(a_node, instance) in a_node
-    assert instance_address(a_node, instance) != node_address(a_node)
+    address = instance_address(a_node, InstanceId(f"web-1-{tail}"))
+    assert address in a_node
+    assert address not in (a_node[0], node_address(a_node))
 
 
 @given(
@@ -53,7 +56,5 @@ def test_numbers_without_room_are_refused() -> None:
         region_network(MESH, 256)
     with pytest.raises(NoAddress, match="16777216"):
         node_network(region_network(MESH, 0), 1 << 24)
-    with pytest.raises(NoAddress):
-        instance_address(node_network(region_network(MESH, 0), 0), 0)
     with pytest.raises(NoAddress, match="5 bytes"):
         mesh_network(b"1234")

@@ -30,7 +30,7 @@ from skerry_netplan.planner import Planner
 from skerry_netplan.state import DIRECT, LINK, KeyRole, Peer, Route, Space, State, Tunnel
 from skerry_protocol.ids import InstanceId, NodeId, NodeName
 
-from .regions import HUB, copy, key, region, regions, wish
+from .regions import HUB, copy, key, region, regions, says
 
 KEYS = {KeyRole.LINK: key(101), KeyRole.DIRECT: key(102)}
 HERE = Here(KEYS, 4001, 4002)
@@ -106,15 +106,11 @@ def reaches_the_hub(state: State) -> bool:
 
 def wanted(one: Region, node: NodeId, here: Here = HERE) -> State:
     plan = Planner(one).plan(node)
-    guarded = {
-        copy.id: Guarded(copy.app, one.wishes[copy.app].ports, one.wishes[copy.app].reaches)
-        for copy in one.copies
-        if copy.node == node
-    }
+    guarded = {copy.id: Guarded(copy.app, one.apps[copy.app]) for copy in one.copies if copy.node == node}
     return lower(plan, replace(here, guarded=guarded))
 
 
-PAIR = region(2, copy("web", 1, 1), copy("db", 1, 2), web=wish("db"), db=wish(sql=5432))
+PAIR = region(2, copy("web", 1, 1), copy("db", 1, 2), web=says("db"), db=says(sql=5432))
 ONE = NodeId("id1")
 
 

@@ -11,9 +11,9 @@ from skerry_protocol.codec import WireError, decode, encode
 from skerry_protocol.ids import AppName, InstanceId, NodeId, NodeName
 from skerry_protocol.network import CopyAt, HubAt, Mate, Neighbour, Network
 
-from .regions import HUB, copy, key, region, wish
+from .regions import HUB, copy, key, region, says
 
-REGION = region(2, copy("web", 1, 1), copy("db", 1, 2), web=wish("db"), db=wish(sql=5432))
+REGION = region(2, copy("web", 1, 1), copy("db", 1, 2), web=says("db"), db=says(sql=5432))
 PLAN = Planner(REGION).plan(NodeId("id1"))
 OTHER = Planner(REGION).plan(NodeId("id2"))
 MATE = PLAN.mates[0]

@@ -9,12 +9,12 @@ from skerry_netplan.names import is_ours, zone
 from skerry_netplan.planner import Planner
 from skerry_protocol.ids import NodeId, NodeName
 
-from .regions import copy, region, regions, wish
+from .regions import at, copy, region, regions, says
 
-COPIES = (copy("web", 1, 1), copy("db", 1, 2), copy("db", 2, 3), copy("node", 1, 3, 2))
-MESH = region(3, *COPIES, web=wish("db", "node"), db=wish(), node=wish())
+COPIES = (copy("web", 1, 1), copy("db", 1, 2), copy("db", 2, 3), copy("node", 1, 3))
+MESH = region(3, *COPIES, web=says("db", "node"), db=says(), node=says())
 ZONE = zone(Planner(MESH).plan(NodeId("id1")), NodeName("n1"))
-FIRST, SECOND = IPv6Address("fd01:203:405:100:2::2"), IPv6Address("fd01:203:405:100:3::2")
+FIRST, SECOND = IPv6Address(at(COPIES[1])), IPv6Address(at(COPIES[2]))
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ FIRST, SECOND = IPv6Address("fd01:203:405:100:2::2"), IPv6Address("fd01:203:405:
         ("n1.node.skerry", (IPv6Address("fd01:203:405:100:1::1"),)),
         ("n2.node.skerry", (IPv6Address("fd01:203:405:100:2::1"),)),
         ("hub.node.skerry", (IPv6Address("fd01:203:405:100::1"),)),
-        ("1.node.skerry", (IPv6Address("fd01:203:405:100:3::3"),)),
+        ("1.node.skerry", (IPv6Address(at(COPIES[3])),)),
         ("skerry", ()),
         ("3.db.skerry", None),
         ("web.skerry", None),

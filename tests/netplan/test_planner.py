@@ -9,7 +9,7 @@ from skerry_protocol.codec import decode, encode
 from skerry_protocol.ids import NodeId, NodeName
 from skerry_protocol.network import CopyAt, Network, Port
 
-from .regions import DB, HUB, LOG, WEB, copy, key, member, region, regions, wish
+from .regions import DB, HUB, LOG, WEB, at, copy, key, member, region, regions, says
 
 
 def plans(one: Region) -> dict[NodeName, Network]:
@@ -18,31 +18,31 @@ def plans(one: Region) -> dict[NodeName, Network]:
 
 
 def test_a_node_with_nothing_to_reach_knows_its_hub_alone() -> None:
-    plan = Planner(region(2, copy("db", 1, 1), db=wish())).plan(NodeId("id1"))
+    plan = Planner(region(2, copy("db", 1, 1), db=says())).plan(NodeId("id1"))
     assert plan == Network(
         whole="fd01:203:405::/48",
         region="fd01:203:405:100::/56",
         node="fd01:203:405:100:1::/80",
         hubs=(HUB,),
-        addresses={copy("db", 1, 1).id: "fd01:203:405:100:1::2"},
+        addresses={copy("db", 1, 1).id: at(copy("db", 1, 1))},
     )
 
 
 def test_both_ends_know_each_other() -> None:
-    found = plans(region(3, copy("web", 1, 1), copy("db", 1, 2), web=wish("db"), db=wish(sql=5432)))
+    found = plans(region(3, copy("web", 1, 1), copy("db", 1, 2), web=says("db"), db=says(sql=5432)))
     web, db, other = found[NodeName("n1")], found[NodeName("n2")], found[NodeName("n3")]
     assert [(mate.name, mate.network, mate.key) for mate in web.mates] == [
         ("n2", "fd01:203:405:100:2::/80", key(2))
     ]
     assert [mate.name for mate in db.mates] == ["n1"]
-    assert web.neighbours[0].copies == (CopyAt(1, "fd01:203:405:100:2::2"),)
+    assert web.neighbours[0].copies == (CopyAt(1, at(copy("db", 1, 2))),)
     assert web.neighbours[0].ports == {"sql": Port(5432)}
     assert (db.neighbours[0].app, db.neighbours[0].reaches) == (WEB, (DB,))
     assert (other.mates, other.neighbours) == ((), ())
 
 
 def test_copies_on_the_same_node_are_no_mates() -> None:
-    plan = Planner(region(1, copy("web", 1, 1), copy("db", 1, 1, 2), web=wish("db"), db=wish())).plan(
+    plan = Planner(region(1, copy("web", 1, 1), copy("db", 1, 1), web=says("db"), db=says())).plan(
         NodeId("id1")
     )
     assert plan.mates == ()
@@ -55,28 +55,28 @@ def test_one_number_has_two_addresses_while_its_copy_moves() -> None:
         copy("web", 1, 1),
         copy("db", 1, 2),
         copy("db", 1, 3),
-        copy("db", 2, 3, 2),
-        web=wish("db"),
-        db=wish(),
+        copy("db", 2, 3),
+        web=says("db"),
+        db=says(),
     )
     (db,) = Planner(moving).plan(NodeId("id1")).neighbours
     assert [(one.number, one.address) for one in db.copies] == [
-        (1, "fd01:203:405:100:2::2"),
-        (1, "fd01:203:405:100:3::2"),
-        (2, "fd01:203:405:100:3::3"),
+        (1, at(copy("db", 1, 2))),
+        (1, at(copy("db", 1, 3))),
+        (2, at(copy("db", 2, 3))),
     ]
 
 
 def test_a_node_whose_agent_makes_no_direct_tunnels_is_reached_through_the_hub() -> None:
     members = [member(1), member(2, direct=False)]
-    plan = Planner(region(members, copy("web", 1, 1), copy("db", 1, 2), web=wish("db"), db=wish())).plan(
+    plan = Planner(region(members, copy("web", 1, 1), copy("db", 1, 2), web=says("db"), db=says())).plan(
         NodeId("id1")
     )
     assert [(mate.name, mate.key) for mate in plan.mates] == [("n2", None)]
 
 
 def test_what_is_reached_and_not_there_is_said() -> None:
-    planner = Planner(region(1, copy("web", 1, 1), web=wish("db", "log"), log=wish("nothing")))
+    planner = Planner(region(1, copy("web", 1, 1), web=says("db", "log"), log=says("nothing")))
     assert [str(one) for one in planner.missing()] == [
         "log reaches nothing, but the region has no app of that name",
         "web reaches db, but the region has no app of that name",
@@ -86,7 +86,7 @@ def test_what_is_reached_and_not_there_is_said() -> None:
 
 def test_another_app_changes_no_plan_but_those_around_it() -> None:
     before = region(
-        4, copy("web", 1, 1), copy("db", 1, 2), copy("log", 1, 3), web=wish("db"), db=wish(), log=wish()
+        4, copy("web", 1, 1), copy("db", 1, 2), copy("log", 1, 3), web=says("db"), db=says(), log=says()
     )
     after = replace(before, copies=(*before.copies, copy("log", 2, 4)))
     changed = {name for name, plan in plans(after).items() if plan != plans(before)[name]}
@@ -104,7 +104,7 @@ def test_no_order_matters(one: Region) -> None:
         one,
         members=dict(reversed(list(one.members.items()))),
         copies=tuple(reversed(one.copies)),
-        wishes=dict(reversed(list(one.wishes.items()))),
+        apps=dict(reversed(list(one.apps.items()))),
     )
     assert {name: encode(plan) for name, plan in plans(one).items()} == {
         name: encode(plan) for name, plan in plans(turned).items()
@@ -116,7 +116,7 @@ def test_who_may_talk_is_known_at_both_ends(one: Region) -> None:
     found = plans(one)
     for client in one.copies:
         for server in one.copies:
-            if server.app not in one.wishes[client.app].reaches:
+            if server.app not in one.apps[client.app].reaches:
                 continue
             here = found[one.members[client.node].name]
             there = found[one.members[server.node].name]
@@ -130,7 +130,7 @@ def test_a_plan_names_nothing_that_its_instances_have_no_part_in(one: Region) ->
     for node in one.members:
         own = {copy.app for copy in one.copies if copy.node == node}
         for neighbour in Planner(one).plan(node).neighbours:
-            reaches = any(neighbour.app in one.wishes[app].reaches for app in own)
+            reaches = any(neighbour.app in one.apps[app].reaches for app in own)
             assert reaches or own & set(neighbour.reaches)
 
 

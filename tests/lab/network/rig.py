@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from types import MappingProxyType
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
@@ -19,16 +18,17 @@ from skerry_netplan.kernel.userspace import Userspace
 from skerry_netplan.lower import Here, lower, namespace_of
 from skerry_netplan.model import Copy, Member, Region
 from skerry_netplan.planner import Planner
+from skerry_netplan.slots import slots
 from skerry_netplan.state import KeyRole, State
 from skerry_protocol.ids import NodeId, NodeName
-from skerry_protocol.network import HubAt, Port
+from skerry_protocol.network import AppNetwork, HubAt
 from tests.lab.network.hosts import Host, cabled
-from tests.netplan.regions import ADDRESSES, HUB, copy, wish
+from tests.netplan.regions import ADDRESSES, HUB, copy, says
 
 SQL, OTHER = 5432, 5433
-WEB, DB, ALONE = copy("web", 1, 1), copy("db", 1, 2), copy("alone", 1, 1, 2)
+WEB, DB, ALONE = copy("web", 1, 1), copy("db", 1, 2), copy("alone", 1, 1)
 CONNECTS = 1.0  # seconds, within which a connection comes about or does not
-NOTHING: Mapping[int, Port] = MappingProxyType({})
+REACHES_DB = says("db")
 HUB_PORT, LINK_PORT, DIRECT_PORT = 51820, 51821, 51822
 
 
@@ -40,7 +40,7 @@ def public(name: str) -> bytes:
     return X25519PrivateKey.from_private_bytes(private(name)).public_key().public_bytes_raw()
 
 
-def region(*copies: Copy) -> Region:
+def region(*copies: Copy, web: AppNetwork = REACHES_DB) -> Region:
     members = [
         Member(
             NodeId(f"id{number}"),
@@ -52,8 +52,8 @@ def region(*copies: Copy) -> Region:
         for number in (1, 2)
     ]
     hub = HubAt(public("hub"), HUB.address, (f"192.0.2.1:{HUB_PORT}",))
-    wishes = {WEB.app: wish("db"), DB.app: wish(sql=SQL), ALONE.app: wish()}
-    return Region(ADDRESSES, (hub,), {member.id: member for member in members}, copies, wishes)
+    apps = {WEB.app: web, DB.app: says(sql=SQL), ALONE.app: says()}
+    return Region(ADDRESSES, (hub,), {member.id: member for member in members}, copies, apps)
 
 
 class Machine:
@@ -97,14 +97,9 @@ async def _socket(family: int, copy: Copy | None) -> socket.socket:
 Machines = tuple[Machine, Machine, Machine]
 
 
-def node_state(
-    number: int, one: Region, *direct: str, publish: Mapping[int, Port] = NOTHING, egress: bool = True
-) -> State:
-    """`publish`, `egress`: of every instance."""
-    guarded = {
-        copy.id: Guarded(copy.app, one.wishes[copy.app].ports, one.wishes[copy.app].reaches, publish, egress)
-        for copy in one.copies
-    }
+def node_state(number: int, one: Region, *direct: str) -> State:
+    """`direct`: the nodes whose direct tunnels are up."""
+    guarded = {copy.id: Guarded(copy.app, one.apps[copy.app]) for copy in one.copies}
     keys = {KeyRole.LINK: public(f"link{number}"), KeyRole.DIRECT: public(f"direct{number}")}
     other = 3 - number
     endpoints = {
@@ -112,7 +107,9 @@ def node_state(
         public(f"direct{other}"): f"192.0.2.{other + 1}:{DIRECT_PORT}",
     }
     here = Here(keys, LINK_PORT, DIRECT_PORT, endpoints=endpoints, direct=frozenset(map(NodeName, direct)))
-    return lower(Planner(one).plan(NodeId(f"id{number}")), replace(here, guarded=guarded))
+    return lower(
+        Planner(one).plan(NodeId(f"id{number}")), replace(here, guarded=guarded, slots=slots(guarded, {}))
+    )
 
 
 @contextmanager

@@ -11,8 +11,9 @@ import pytest
 
 from skerry_netplan.kernel import forwarding, namespaces
 from skerry_netplan.kernel.links import connected
-from skerry_netplan.lower import address4_of, namespace_of
-from skerry_protocol.network import Port
+from skerry_netplan.lower import namespace_of
+from skerry_netplan.slots import address, slots
+from skerry_protocol.network import AppNetwork, Port
 from tests.lab.network.rig import ALONE, DB, SQL, WEB, Machines, heard, mesh, node_state, region, set_up
 
 HTTP, OUTSIDE = 8080, 8443
@@ -20,7 +21,7 @@ ANY = "0.0.0.0"
 ACCEPT_RA = Path("/proc/sys/net/ipv6/conf/eth0/accept_ra")
 ALL = region(WEB, DB, ALONE)
 WEB6 = str(ALL.address_of(WEB))
-WEB4 = address4_of(WEB6, str(ALL.network_of(WEB.node)))
+WEB4 = str(address(slots([WEB.id, ALONE.id], {})[WEB.id]))
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_towards_the_internet_an_instance_is_its_node(machines: Machines) -> Non
 
 def test_without_egress_an_instance_reaches_nothing_outside(machines: Machines) -> None:
     hub, node, _ = machines
-    node.become(node_state(1, ALL, egress=False))
+    node.become(node_state(1, region(WEB, web=AppNetwork(egress=False))))
     listener = hub.opened(AF_INET)
     listener.bind((hub.host.address, HTTP))
     assert heard(listener, node.opened(AF_INET, WEB), (hub.host.address, HTTP)) is None
@@ -47,7 +48,7 @@ def test_without_egress_an_instance_reaches_nothing_outside(machines: Machines) 
 
 def test_a_published_port_leads_to_the_instance(machines: Machines) -> None:
     hub, node, _ = machines
-    node.become(node_state(1, region(WEB), publish={OUTSIDE: Port(HTTP)}))
+    node.become(node_state(1, region(WEB, web=AppNetwork({"http": Port(HTTP)}, publish={"http": OUTSIDE}))))
     listener = node.opened(AF_INET, WEB)
     listener.bind((ANY, HTTP))
     assert heard(listener, hub.opened(AF_INET), (node.host.address, OUTSIDE)) == hub.host.address

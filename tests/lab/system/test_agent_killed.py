@@ -8,6 +8,7 @@ SKERRY_EVERY_STEP=1 takes every step there is, which takes a quarter of an hour.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.lab.system.world import World
 
 NODES = 1
 AGENT = "skerry-agent.service"
+AIMS = 4
 EVERY = bool(os.environ.get("SKERRY_EVERY_STEP"))
 # What goes on from a crash has no event; these would tell of one that was not gone on from.
 TROUBLE = {"booted", "unit-file", "switch-failed", "outbox-damaged", "alarm", "override", "restarted"}
@@ -32,20 +34,27 @@ def changes(mesh_of_file: World) -> Changes:
 def test_an_agent_that_is_killed_at_a_step_of_a_change_goes_on_from_there(
     world: World, changes: Changes
 ) -> None:
+    steps = measured(changes)
+    assert len(steps) > 25, steps
+    missed = kill_at(changes, steps)
+    # What an agent does beside a change comes when it comes, and numbers of steps are off then: it is aimed again.
+    for _ in range(AIMS):
+        if len(missed) >= len(steps) / 5:
+            missed &= kill_at(changes, [step for step in measured(changes) if step.kind in missed], missed)
     changes.quiet()
+    assert len(missed) < len(steps) / 5, missed
+    assert not {event.code for event in world.events()} & TROUBLE
+
+
+def measured(changes: Changes) -> list[Step]:
+    """The steps of a change that are to be tried."""
+    changes.quiet()
+    world = changes.world
     with traced(agent_pid(world.lab, NODE), world.folder / "steps", (*FILES, ASKED)) as agent:
         changes.next()
         changes.settled()
         changes.quiet()
-        steps = worth_it(agent.steps())
-    assert len(steps) > 25, steps
-    missed = kill_at(changes, steps)
-    changes.quiet()
-    # What an agent does beside a change comes when it comes: numbers of steps are off then, and are tried in quiet.
-    missed = kill_at(changes, [step for step in steps if step.kind in missed], quiet=True)
-    changes.quiet()
-    assert len(missed) < len(steps) / 5, missed
-    assert not {event.code for event in world.events()} & TROUBLE
+        return worth_it(agent.steps())
 
 
 def worth_it(steps: list[Step]) -> list[Step]:
@@ -56,12 +65,14 @@ def worth_it(steps: list[Step]) -> list[Step]:
     return one_of_each([step for step in acts if step.call != "fsync" and not step.is_of_nothing])
 
 
-def kill_at(changes: Changes, steps: list[Step], quiet: bool = False) -> set[tuple[str, str]]:
-    """Kills at each of these; the kinds that were not met."""
-    missed = {step.kind for step in steps}
+def kill_at(
+    changes: Changes, steps: list[Step], again: Collection[tuple[str, str]] = ()
+) -> set[tuple[str, str]]:
+    """Kills at each of these; the kinds that were not met, of those and of `again`, for which all is quiet before."""
+    missed = {*(step.kind for step in steps), *again}
     for step in steps:
         for overtaken in (False, True) if EVERY else (leaves_something(step),):
-            if quiet:
+            if again:
                 changes.quiet()
             met = dies_and_goes_on(changes, step, overtaken)
             missed -= {one.kind for one in met}

@@ -23,6 +23,7 @@ from tests.lab.system.world import World
 NODES = 1
 NODE = "n1"
 FENCE = "skerry-fence.service"
+AIMS = 4
 EVERY = bool(os.environ.get("SKERRY_EVERY_STEP"))
 LONG_S = {
     "stays": 61,
@@ -117,8 +118,9 @@ def test_an_agent_that_is_killed_as_it_places_and_removes_leaves_no_lease_withou
         steps = worth_it([step for step in agent.steps() if EVERY or step.call != ASKED])
     assert len(steps) >= 8, steps
     missed = [step for step in steps if not met(step, dies_in_a_change(changes, step))]
-    changes.quiet()
-    missed = [step for step in missed if not met(step, dies_in_a_change(changes, step, quiet=True))]
+    for _ in range(AIMS):
+        if len(missed) >= len(steps) / 5:
+            missed = [step for step in missed if not met(step, dies_in_a_change(changes, step, quiet=True))]
     assert len(missed) < len(steps) / 5, missed
     print(f"killed at {len(steps)} steps of changes, missed {[str(step) for step in missed]}")
     assert changes.staying() == changes.stay
@@ -163,6 +165,20 @@ def dies(world: World) -> None:
         world.until("it is gone", lambda: not agent_pid(world.lab, NODE))
 
 
+def steps_of_a_start(changes: Fenced) -> list[Step]:
+    """What an agent does that begins and renews, of what is to be tried. It runs then."""
+    world = changes.world
+    if not agent_pid(world.lab, NODE):
+        world.systemctl(NODE, "start", AGENT)
+    changes.quiet()
+    dies(world)
+    with traced(starts(world), world.folder / "steps", (*FILES, ASKED)) as agent:
+        changes.settled()
+        world.until("it is renewed", lambda: "keep" in str([step.what for step in agent.steps()]))
+        changes.quiet()
+        return worth_it(agent.steps())
+
+
 def test_an_agent_that_is_killed_as_it_renews_leaves_the_lease_with_an_end(
     world: World, changes: Fenced
 ) -> None:
@@ -170,16 +186,16 @@ def test_an_agent_that_is_killed_as_it_renews_leaves_the_lease_with_an_end(
     changes.quiet()
     dies(world)
     starts(world)  # which puts in order what changes left, so that the starts after it are alike
-    changes.quiet()
-    dies(world)
-    with traced(starts(world), world.folder / "steps", (*FILES, ASKED)) as agent:
-        changes.settled()
-        world.until("it is renewed", lambda: "keep" in str([step.what for step in agent.steps()]))
-        changes.quiet()
-        steps = worth_it(agent.steps())
+    steps = steps_of_a_start(changes)
     assert "StartUnit skerry-lease-LENGTH-keepDEADLINE.timer" in {step.what for step in steps}
     missed = [step for step in steps if not met(step, dies_in_a_start(changes, step))]
-    missed = [step for step in missed if not met(step, dies_in_a_start(changes, step))]
+    # How often it asks differs from one start to the next, and with it the numbers of steps: it is aimed again.
+    for _ in range(AIMS):
+        if len(missed) >= len(steps) / 5:
+            kinds = {step.kind for step in missed}
+            now = {step.kind: step for step in steps_of_a_start(changes) if step.kind in kinds}
+            missed = [now.get(step.kind, step) for step in missed]
+            missed = [step for step in missed if not met(step, dies_in_a_start(changes, step))]
     assert len(missed) < len(steps) / 5, missed
     print(f"killed at {len(steps)} steps of starts, missed {[str(step) for step in missed]}")
     world.systemctl(NODE, "start", AGENT)
