@@ -5,6 +5,7 @@ event loop nor anything of a hub.
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -43,6 +44,8 @@ def give_way() -> None:
     The kernel weighs sessions before it weighs what runs in one (sched(7), "autogroup"), and each unit is a session: so
     the `Nice=` of a unit counts for nothing by itself. Without such a kernel there is nothing to write to.
     """
+    if os.getsid(0) != os.getpid():
+        return  # an admin runs it, whose session is not to give way
     with suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(NICE), encoding="ascii")
 

@@ -177,13 +177,25 @@ async def test_names_that_lead_out_are_refused(node: Node) -> None:
             files.write_unit(name, "")
 
 
+AUTOGROUP = Path("/proc/self/autogroup")
+
+
 def test_it_gives_way_to_what_starts_beside_it() -> None:
     """In a session of its own, as a unit is; a kernel that weighs no sessions has no such file."""
-    where = Path("/proc/self/autogroup")
-    code = f"from skerry_agent.boot import give_way; give_way(); print(open('{where}').read())"
-    if not where.exists():
+    code = f"from skerry_agent.boot import give_way; give_way(); print(open('{AUTOGROUP}').read())"
+    if not AUTOGROUP.exists():
         code = "from skerry_agent.boot import give_way; give_way(); print('nice 10')"
-    said = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, start_new_session=True
-    )
-    assert said.stdout.strip().endswith("nice 10")
+    assert _said(sys.executable, "-c", code).endswith("nice 10")
+
+
+def test_it_does_not_make_the_session_of_whoever_runs_it_give_way() -> None:
+    """An admin's, by hand."""
+    code = "from skerry_agent.boot import give_way; give_way()"
+    words = f'before=$(cat {AUTOGROUP}); {sys.executable} -c \'{code}\'; [ "$before" = "$(cat {AUTOGROUP})" ]'
+    _said("sh", "-c", f"[ ! -e {AUTOGROUP} ] || {{ {words}; }}")
+
+
+def _said(*words: str) -> str:
+    """By the leader of a session of its own."""
+    run = subprocess.run(words, capture_output=True, text=True, check=True, start_new_session=True)
+    return run.stdout.strip()
