@@ -4,12 +4,14 @@ SHELL := /bin/bash
 
 KEEP ?= 1
 PYTEST = .venv/bin/python -m pytest
-# As many workers as there are processors. The lab's tests mostly wait (for leases, boots, silence): each file has labs
-# of its own names, so several files at a time do not meet, and the simulator's seeds take the time that they leave.
-WORKERS ?= logical
+# The simulator has as many workers as there are processors. Other tests wait now and then, the lab's mostly (for leases,
+# boots, silence): each of its files has labs of its own names, so several files at a time do not meet, and the
+# simulator's seeds take the time that they leave.
+WORKERS ?= 4
+SIM_WORKERS ?= logical
 LAB = $(PYTEST) -m lab --numprocesses $(LAB_WORKERS) --dist loadfile
 LAB_WORKERS ?= 4
-SIM = nice -n 19 $(PYTEST) -m sim --numprocesses $(WORKERS) --dist worksteal
+SIM = nice -n 19 $(PYTEST) -m sim --numprocesses $(SIM_WORKERS) --dist worksteal
 BESIDE = build/sim.txt
 
 .PHONY: help setup test test-fast test-lab test-sim lint fmt bench demo lock clean

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import sys
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from skerry_protocol.ids import NAME_EXPECTED, MeshName, Region, is_name
 from skerry_protocol.jointoken import DEFAULT_PORT as PORT
 
 from .files import write_file
-from .hub import Settings
 from .identity import Identity, IdentityError, create, read
 from .model import Mesh
 from .nats.config import NatsServerError
@@ -22,11 +20,9 @@ from .pace import settle
 from .people import Role, add_person, new_secret
 from .restoring import backup as backups
 from .restoring import rebuild as rebuilding
-from .service import Service
-from .store import Deposed, Owner, Store, StoreError, rows
+from .store import Owner, Store, StoreError, rows
 
 DATA = Path("/var/lib/skerry-hub")
-LOG = logging.getLogger(__name__)
 
 _data = click.option(
     "--data", type=click.Path(path_type=Path), default=DATA, show_default=True, help="The hub's folder."
@@ -131,6 +127,8 @@ def run(
     debug: bool,
 ) -> None:
     """Run the hub until SIGTERM."""
+    from .service import Settings, serve  # noqa: PLC0415 - half a second of a processor, which no other command needs
+
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.INFO, format="%(levelname)s %(name)s: %(message)s"
     )
@@ -143,7 +141,7 @@ def run(
     hosts = tuple(name.strip() for name in advertise.split(",") if name.strip())
     with _told():
         asyncio.run(
-            _serve(
+            serve(
                 read(data),
                 Settings(host, port, None if nats == "embedded" else nats, hosts, nats_port, nats_server),
             )
@@ -157,32 +155,6 @@ def address(text: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or int(port) > 65535:
         raise click.UsageError(f"cannot listen on {text!r}: expected HOST:PORT")
     return host, int(port)
-
-
-async def _serve(identity: Identity, settings: Settings) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    service = await Service.open(identity, settings)
-    try:
-        await service.start()
-        LOG.info("serving region %s of mesh %s on port %d", identity.region, identity.mesh, service.port)
-        await _until(stopping, service.hub.store.deposed)
-        if service.hub.store.deposed.is_set():
-            raise Deposed(service.hub.store.deposed_by)
-    finally:
-        await service.stop()
-
-
-async def _until(*events: asyncio.Event) -> None:
-    """Returns when one of them is set."""
-    waiting = [asyncio.create_task(one.wait()) for one in events]
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for one in waiting:
-            one.cancel()
 
 
 @main.command()

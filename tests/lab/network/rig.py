@@ -27,7 +27,8 @@ from tests.netplan.regions import ADDRESSES, HUB, copy, says
 
 SQL, OTHER = 5432, 5433
 WEB, DB, ALONE = copy("web", 1, 1), copy("db", 1, 2), copy("alone", 1, 1)
-CONNECTS = 1.0  # seconds, within which a connection comes about or does not
+CONNECTS = 10.0  # seconds within which a connection comes about
+NEVER = 1.0  # so long one that must not come about is waited for
 REACHES_DB = says("db")
 HUB_PORT, LINK_PORT, DIRECT_PORT = 51820, 51821, 51822
 
@@ -126,22 +127,24 @@ def set_up(machines: Machines, one: Region, *direct: str) -> None:
         node.become(node_state(number, one, *direct))
 
 
-def talk(machines: Machines, client: Copy, server: Copy, port: int) -> bool:
+def talk(machines: Machines, client: Copy, server: Copy, port: int, within: float = CONNECTS) -> bool:
     """Whether the one's connection to the other's port is taken; there is somebody who listens."""
     one = region(WEB, DB, ALONE)
     at = {NodeId("id1"): machines[1], NodeId("id2"): machines[2]}
     to = (str(one.address_of(server)), port)
     listener = at[server.node].opened(socket.AF_INET6, server)
     listener.bind(to)
-    return heard(listener, at[client.node].opened(socket.AF_INET6, client), to) is not None
+    return heard(listener, at[client.node].opened(socket.AF_INET6, client), to, within) is not None
 
 
-def heard(listener: socket.socket, caller: socket.socket, to: tuple[str, int]) -> str | None:
+def heard(
+    listener: socket.socket, caller: socket.socket, to: tuple[str, int], within: float = CONNECTS
+) -> str | None:
     """By which address the bound listener knows the caller who connected to `to`; None where nobody came."""
     with listener, caller:
         listener.listen()
-        listener.settimeout(CONNECTS)
-        caller.settimeout(CONNECTS)
+        listener.settimeout(within)
+        caller.settimeout(within)
         with suppress(OSError):
             caller.connect(to)
             connection, (address, *_) = listener.accept()

@@ -15,6 +15,7 @@ from skerry_netplan.state import LINK, State
 from tests.lab.network.rig import (
     ALONE,
     DB,
+    NEVER,
     OTHER,
     SQL,
     WEB,
@@ -47,10 +48,10 @@ def test_an_instance_reaches_what_it_is_to_reach_through_the_hub(
 ) -> None:
     set_up(machines, region(WEB, DB, ALONE))
     assert talk(machines, WEB, DB, SQL)
-    assert not talk(machines, WEB, DB, OTHER)
-    assert not talk(machines, ALONE, DB, SQL)
-    assert not talk(machines, DB, WEB, SQL)
-    assert not talk(machines, WEB, ALONE, SQL)
+    assert not talk(machines, WEB, DB, OTHER, NEVER)
+    assert not talk(machines, ALONE, DB, SQL, NEVER)
+    assert not talk(machines, DB, WEB, SQL, NEVER)
+    assert not talk(machines, WEB, ALONE, SQL, NEVER)
 
 
 def test_a_direct_tunnel_takes_over_while_the_other_side_still_answers_through_the_hub(
