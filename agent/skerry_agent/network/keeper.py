@@ -17,6 +17,7 @@ from msgspec import Struct, structs
 
 from skerry_netplan.differ import diff
 from skerry_netplan.firewall import Guarded
+from skerry_netplan.kernel import forwarding
 from skerry_netplan.kernel.kernel import Kernel, KernelError
 from skerry_netplan.kernel.nft import NftError
 from skerry_netplan.kernel.tunnels import TunnelError
@@ -132,7 +133,15 @@ class Keeper:
         if chosen != found:
             self._write(FOUND, chosen)
         wanted = lower(plan.network, self._here(plan, chosen))
+        if wanted.spaces:
+            self._forward()
         await self._kernel.carry_out(diff(wanted, await self._kernel.read()))
+
+    def _forward(self) -> None:
+        try:
+            forwarding.switch_on()
+        except OSError as error:
+            raise KernelError(f"cannot forward what instances send: {error}") from error
 
     def _here(self, plan: Plan, found: Found) -> Here:
         machine = self._machine
