@@ -202,7 +202,9 @@ def _published(known: Iterable[tuple[Space, Guarded]]) -> Iterator[str]:
     """Not by way of the loopback interface: what comes from 127.0.0.1 or ::1 cannot be answered from elsewhere."""
     for space, app in known:
         for name, number in sorted(app.network.publish.items(), key=lambda pair: pair[1]):
-            port = app.network.ports[name]
+            port = app.network.ports.get(name)
+            if port is None:
+                continue  # the hub refuses such an app; a word for a port that is none opens nothing
             match = f"fib daddr type local {port.transport} dport {number}"
             yield f"ip6 daddr != ::1 {match} dnat ip6 to [{space.address}]:{port.number}"
             if space.address4:

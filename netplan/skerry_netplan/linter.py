@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 
-from skerry_protocol.ids import NodeName
+from skerry_protocol.ids import INSTANCE_ID, NodeName
 from skerry_protocol.network import HubAt, Network
+
+from .state import device_of
 
 NODE_BITS = 80
 CACHE = 1 << 16  # the same texts are in the plans of many nodes, and reading one takes 20 µs
@@ -100,6 +102,11 @@ def _of_mates(plan: Network) -> Iterator[str]:
 
 def _of_addresses(plan: Network) -> Iterator[str]:
     node = _parsed(plan.node)
+    for instance in plan.addresses:
+        if INSTANCE_ID.fullmatch(instance) is None:  # it becomes a path, and a word in the firewall's table
+            yield f"'{instance}' is no instance's id"
+    devices = _twice(map(device_of, plan.addresses))
+    yield from (f"two instances would have the interface {device}" for device in devices)
     for instance, text in plan.addresses.items():
         address = _address(text)
         if address is None:
@@ -170,7 +177,7 @@ def _twice(found: Iterable[str]) -> list[str]:
 @lru_cache(CACHE)
 def _network(text: str) -> IPv6Network | None:
     try:
-        return IPv6Network(text)
+        return IPv6Network(text) if "%" not in text else None
     except ValueError:
         return None
 

@@ -17,7 +17,7 @@ from skerry_protocol.network import Mate, Network, Port
 from . import slots
 from .address import node_address
 from .firewall import Guarded, rules
-from .state import DIRECT, LINK, KeyRole, Peer, Route, Space, State, Tunnel
+from .state import DIRECT, LINK, KeyRole, Peer, Route, Space, State, Tunnel, device_of
 
 MTU, MTU_LEAST = 1420, 1280
 KEEPALIVE = 25
@@ -63,11 +63,6 @@ def lower(plan: Network, here: Here) -> State:
     return State(
         tunnels, spaces, frozenset(routes), rules(plan, spaces, here.guarded, here.open_ports, here.forwards)
     )
-
-
-def device_of(instance: InstanceId) -> str:
-    """The machine's end of an instance's pair; at most 15 characters, and the id's tail is random."""
-    return f"sk-{instance.rpartition('-')[2][:12]}"
 
 
 def namespace_of(instance: InstanceId) -> str:

@@ -84,3 +84,8 @@ class State:
     spaces: Mapping[InstanceId, Space] = field(default_factory=dict)
     routes: frozenset[Route] = frozenset()
     rules: Rules = Rules()
+
+
+def device_of(instance: InstanceId) -> str:
+    """The machine's end of an instance's pair; at most 15 characters, and the id's tail is random."""
+    return f"sk-{instance.rpartition('-')[2][:12]}"

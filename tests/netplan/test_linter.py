@@ -54,6 +54,18 @@ def db(*addresses: str) -> tuple[Neighbour, ...]:
         (replace(PLAN, mates=mates(network=PLAN.node)), "n2's fd01:203:405:100:1::/80 is the node's own"),
         (replace(PLAN, mates=(MATE, replace(MATE, key=key(9)))), "two nodes are called n2"),
         (replace(PLAN, mates=mates(key=HUB.key)), f"two of its peers have the key {HUB.key.hex()}"),
+        (replace(PLAN, whole='fd01:203:405::%"/48'), "is not an IPv6 network"),
+        (replace(PLAN, addresses={InstanceId("../x"): "fd01:203:405:100:1::9"}), "'../x' is no instance's id"),
+        (
+            replace(
+                PLAN,
+                addresses={
+                    InstanceId("a-1-abcdefghij"): "fd01:203:405:100:1::8",
+                    InstanceId("b-1-abcdefghij"): "fd01:203:405:100:1::9",
+                },
+            ),
+            "two instances would have the interface sk-abcdefghij",
+        ),
         (replace(PLAN, addresses={INSTANCE: "x"}), f"{INSTANCE}'s 'x' is not an IPv6 address"),
         (replace(PLAN, addresses={INSTANCE: "fd01:203:405:100:2::2"}), f"{INSTANCE}'s fd01:203:405:100:2::2 is not in"),
         (replace(PLAN, addresses={INSTANCE: "fd01:203:405:100:1::1"}), "is the node's own"),

@@ -69,6 +69,7 @@ class Keeper:
         self._machine = machine
         self._kernel = kernel
         self._word = asyncio.Event()
+        self._due_ms: int | None = None
 
     def look(self) -> None:
         """Something may have changed: a file, an interface, the rules."""
@@ -89,13 +90,14 @@ class Keeper:
         try:
             wanted = self._read(WANTED, Plan)
             trouble = "; ".join(faults(wanted.network)) if wanted else ""
-            kept = self._judged(None if trouble else wanted)
-            standing = kept.standing
+            kept, unwritten = self._judged(None if trouble else wanted)
+            standing, trouble = kept.standing, trouble or unwritten
             plan = kept.plans.get(standing.in_use or "")
             if plan is not None:
                 await self._carry_out(plan)
         except (DiskError, KernelError, TunnelError, NftError, NoSlot) as error:
             trouble = str(error)
+        self._due_ms = due_ms(standing)
         failed = standing.failed
         held = f"{failed.digest[:12]}: {failed.reason}" if failed and failed.held else ""
         status = Status(standing.in_use or "", trouble, self._kernel.backend.name, held)
@@ -103,16 +105,23 @@ class Keeper:
         return status
 
     async def _asleep(self) -> None:
-        due = due_ms(self._kept().standing)
-        left = AGAIN_S if due is None else min(AGAIN_S, max(0.0, (due - self._machine.now_ms()) / 1000))
         try:
-            async with asyncio.timeout(left):
+            async with asyncio.timeout(self.due_s()):
                 await self._word.wait()
         except TimeoutError:
             return
 
-    def _judged(self, wanted: Plan | None) -> Kept:
-        """What is kept, after what was offered and what became of it. It is on disk before anything is done by it."""
+    def due_s(self) -> float:
+        """For how long it sleeps where nobody wakes it."""
+        if self._due_ms is None:
+            return AGAIN_S
+        return min(AGAIN_S, max(0.0, (self._due_ms - self._machine.now_ms()) / 1000))
+
+    def _judged(self, wanted: Plan | None) -> tuple[Kept, str]:
+        """What is kept, after what was offered and what became of it; and why that could not be written.
+
+        A trial is on disk before it begins. To go back needs no disk: it is judged the same again in the next turn.
+        """
         kept = self._kept()
         before, now = kept.standing, self._machine.now_ms()
         answered = self._answered(before.in_use, now)
@@ -120,12 +129,17 @@ class Keeper:
         if wanted is not None:
             standing = offered(standing, wanted.digest, answered, self._machine.boot, now)
         if standing == before:
-            return kept
+            return kept, ""
         known = kept.plans | ({wanted.digest: wanted} if wanted else {})
         names = {standing.confirmed, standing.in_use}
         after = Kept(standing, {digest: plan for digest, plan in known.items() if digest in names})
-        self._write(KEPT, after)
-        return after
+        try:
+            self._write(KEPT, after)
+        except DiskError as error:
+            if standing.trial is not None:
+                raise
+            return after, str(error)
+        return after, ""
 
     async def _carry_out(self, plan: Plan) -> None:
         found = self._read(FOUND, Found) or Found()

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from skerry_agent.disk import sealed
 from skerry_agent.network.confirm import TRIAL_MS, TRIES
-from skerry_agent.network.keeper import LATELY_MS, Keeper, Machine, Places
+from skerry_agent.network.keeper import AGAIN_S, LATELY_MS, Keeper, Machine, Places
 from skerry_agent.network.records import KEPT, REACHED, WANTED, Plan, Reached, Status
 from skerry_netplan.hubside import HubHere, lower_hub
 from skerry_netplan.model import Region
@@ -171,6 +171,18 @@ async def _flush() -> None:
     assert await process.wait() == 0
 
 
+def test_a_disk_that_takes_nothing_keeps_nobody_from_going_back(node: Node) -> None:
+    node.reached(node.accept(GOOD))
+    node.accept(BAD)
+    twin = node.places.state / f"{KEPT}.twin"
+    twin.unlink()
+    twin.mkdir()  # nothing can be put in its place
+    status = node.turn(TRIAL_MS // 1000)
+    assert status.digest == GOOD.digest
+    assert "kept.twin" in status.trouble
+    assert reaches(node)
+
+
 def test_records_that_cannot_be_read_leave_the_kernel_as_it_is(node: Node) -> None:
     node.accept(GOOD)
     before = node.kernel()
@@ -178,3 +190,4 @@ def test_records_that_cannot_be_read_leave_the_kernel_as_it_is(node: Node) -> No
         (node.places.state / name).write_bytes(b"rubbish")
     assert "kept and its twin are damaged" in node.turn().trouble
     assert node.kernel() == before
+    assert node.keeper.due_s() == AGAIN_S
