@@ -7,7 +7,7 @@ LEASE_S = 10.3  # lost_after less the stop timeout of 1 s and the margin of 3 s 
 REPLACED_S = LOST_AFTER_S + 15
 
 
-def fenced(name: str, *nodes: str) -> str:
+def fenced(name: str, *nodes: str, lost_after_s: float = LOST_AFTER_S) -> str:
     """An app with one copy, on one of these nodes."""
     return f"""
 [app.{name}]
@@ -15,18 +15,18 @@ run = ["/bin/sh", "-c", "echo claim $SKERRY_CLAIM; exec sleep inf"]
 availability = "ha"
 stop_timeout = "1s"
 [app.{name}.ha]
-lost_after = "{LOST_AFTER_S * 1000:.0f}ms"
+lost_after = "{lost_after_s * 1000:.0f}ms"
 overlap = "forbid"
 [app.{name}.place]
 nodes = {list(nodes)!r}
 """
 
 
-def place(world: World, name: str, first: str, *others: str) -> Unit:
+def place(world: World, name: str, first: str, *others: str, lost_after_s: float = LOST_AFTER_S) -> Unit:
     """A copy that runs on `first` and may go to the others."""
-    world.apply(fenced(name, first))
+    world.apply(fenced(name, first, lost_after_s=lost_after_s))
     if others:
-        world.apply(fenced(name, first, *others))
+        world.apply(fenced(name, first, *others, lost_after_s=lost_after_s))
     (copy,) = world.copies(name)
     assert copy.node == first
     return copy

@@ -5,13 +5,12 @@ was missed meanwhile is made good without anybody's help.
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.lab.steps import process_of, traced
-from tests.lab.system.test_without_hub import jetstream, steady
+from tests.lab.system.test_without_hub import lose_store, steady
 from tests.lab.system.world import World
 
 NODES = 2
@@ -48,8 +47,7 @@ def test_a_node_that_is_lost_while_the_hubs_disk_fails_is_replaced_once_it_does_
 
 def test_a_message_store_that_is_deleted_while_everything_runs_is_made_anew(world: World) -> None:
     before = steady(world, "j")
-    for store in jetstream(world.lab.hub_data):
-        shutil.rmtree(store)
+    lose_store(world)
     world.apply('[app.j-after]\nrun = ["sleep", "inf"]\navailability = "best-effort"\nper_node = true\n')
     world.settled("j-own", "j-web", "j-one", "j-after")
     world.until("nobody is told of it any more", lambda: loud(world) == "", 40)

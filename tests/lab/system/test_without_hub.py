@@ -63,8 +63,7 @@ def test_work_goes_on_when_the_message_server_is_killed_and_loses_its_store(worl
     os.kill(nats_server(world), signal.SIGKILL)
     still_works(world, "m-killed")
     world.lab.hub_stop()
-    for store in jetstream(world.lab.hub_data):
-        shutil.rmtree(store)
+    lose_store(world)
     world.lab.hub_start()
     still_works(world, "m-wiped")
     world.settled("m-own", "m-web", "m-one")
@@ -81,11 +80,15 @@ def nats_server(world: World) -> int:
     raise AssertionError("no nats-server runs")
 
 
-def jetstream(data: Path) -> list[Path]:
-    """Where JetStream keeps its streams."""
+def lose_store(world: World) -> None:
+    """JetStream's streams are gone at once: a server that runs writes into them while a folder is emptied."""
+    data = world.lab.hub_data
     found = [path for path in data.rglob("jetstream") if path.is_dir() and path.parent.name != "jetstream"]
     assert found, "JetStream has a store"
-    return found
+    for number, store in enumerate(found):
+        lost = data.with_name(f"lost{number}")
+        store.rename(lost)
+        shutil.rmtree(lost)
 
 
 def test_work_goes_on_whatever_happens_to_agents(world: World) -> None:
