@@ -127,7 +127,7 @@ def _of_neighbours(plan: Network) -> Iterator[str]:
             if address is None:
                 yield f"{one.app}'s '{text}' is not an IPv6 address"
             elif address in own:
-                if text not in plan.addresses.values():
+                if address != own[1] and text not in plan.addresses.values():
                     yield f"{one.app}'s {address} would be here, but no instance has it"
             elif _prefix(address) not in reached:
                 yield f"{one.app}'s {address} is on no node that the plan leads to"

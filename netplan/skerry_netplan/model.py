@@ -13,7 +13,7 @@ from ipaddress import IPv6Address, IPv6Network
 from skerry_protocol.ids import AppName, InstanceId, NodeId, NodeName
 from skerry_protocol.network import AppNetwork, HubAt
 
-from .address import AddressSource, instance_address, node_network
+from .address import AddressSource, instance_address, node_address, node_network
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,13 @@ class Member:
 
 @dataclass(frozen=True)
 class Copy:
-    """An instance and where it is."""
+    """An instance and where it is. `host`: it has its node's own network, and no address of its own."""
 
     id: InstanceId
     app: AppName
     number: int
     node: NodeId
+    host: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,4 +54,5 @@ class Region:
 
     def address_of(self, copy: Copy) -> IPv6Address:
         """Where a copy is."""
-        return instance_address(self.network_of(copy.node), copy.id)
+        network = self.network_of(copy.node)
+        return node_address(network) if copy.host else instance_address(network, copy.id)

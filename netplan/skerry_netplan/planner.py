@@ -53,7 +53,9 @@ class Planner:
             hubs=region.hubs,
             mates=self._mates(node, around),
             addresses={
-                copy.id: str(region.address_of(copy)) for copy in sorted(own, key=lambda copy: copy.id)
+                copy.id: str(region.address_of(copy))
+                for copy in sorted(own, key=lambda copy: copy.id)
+                if not copy.host
             },
             neighbours=tuple(self._neighbour(app) for app in around),
         )

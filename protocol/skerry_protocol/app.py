@@ -11,6 +11,7 @@ from enum import StrEnum
 from msgspec import Struct, field
 
 from .ids import AppName, NodeName
+from .network import AppNetwork
 
 
 class Availability(StrEnum):
@@ -118,6 +119,7 @@ class App(Struct, frozen=True, omit_defaults=True):
     restart: Restart = Restart.ALWAYS
     rollback: bool = True
     sandbox_allow: tuple[str, ...] = ()
+    network: AppNetwork = AppNetwork()
 
     def artifact_for(self, arch: str) -> Artifact | None:
         """The archive for machines of `arch`, if the app has any that fits."""

@@ -49,6 +49,7 @@ CLASSES: dict[str, ChangeClass] = {
     "restart": ChangeClass.RESTART,
     "rollback": ChangeClass.LIVE,
     "sandbox_allow": ChangeClass.RESTART,
+    "network": ChangeClass.LIVE,  # rules and names, which no process has to notice
 }
 
 

@@ -14,13 +14,14 @@ from msgspec import Meta, Struct, field
 from .app import App
 from .ids import AppName, Claim, InstanceId, MeshName, NodeId, NodeName, Region
 from .lease import Lease
+from .network import Network, NetworkKey
 
 # Whole, not negative, and exact wherever it is kept or shown: in SQLite, in JSON, in a browser.
 NUMBER_MAX = 2**53 - 1
 Number = Annotated[int, Meta(ge=0, le=NUMBER_MAX)]
 ClaimNumber = Annotated[Claim, Meta(ge=0, le=NUMBER_MAX)]
 
-FEATURES: tuple[str, ...] = ("artifact", "schedule", "lease", "override")
+FEATURES: tuple[str, ...] = ("artifact", "schedule", "lease", "override", "network")
 
 
 class Version(Struct, frozen=True, omit_defaults=True, order=True):
@@ -67,7 +68,8 @@ class Assignment(Struct, frozen=True, omit_defaults=True):
 
     `since`: what the node is known to have accepted, and all issued after. `removed`: every instance in any of those
     that is not in `instances`. `overwrites`: the digest of a diverged node's own state, by an operator's resume.
-    `confirmed_by`: the operator who confirmed a removal of most instances.
+    `confirmed_by`: the operator who confirmed a removal of most instances. `network`: the node's plan; None: its
+    instances have no network of the mesh.
     """
 
     mesh: MeshName
@@ -82,6 +84,7 @@ class Assignment(Struct, frozen=True, omit_defaults=True):
     confirmed_by: str | None = None
     node_name: NodeName = NodeName("")
     labels: dict[str, str] = field(default_factory=dict)
+    network: Network | None = None
 
     def app_of(self, instance: Instance) -> AppRevision:
         """The app revision of one of this assignment's instances. Raises KeyError where it is missing."""
@@ -237,6 +240,7 @@ class JoinRequest(Struct, frozen=True, omit_defaults=True):
     """POST /join over pinned HTTPS. `proof` is the machine key's signature over (token id, secret, key).
 
     `machine` is `ids.machine_mark` of its /etc/machine-id: by it a hub knows the node that it runs on itself.
+    `link_key`, `direct_key`: the machine's public keys, of its tunnel to the hub and of those to other nodes.
     """
 
     token: str
@@ -251,6 +255,8 @@ class JoinRequest(Struct, frozen=True, omit_defaults=True):
     features: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
     machine: str = ""
+    link_key: NetworkKey | None = None
+    direct_key: NetworkKey | None = None
 
 
 class Returning(Struct, frozen=True, omit_defaults=True):
@@ -269,10 +275,15 @@ class Returning(Struct, frozen=True, omit_defaults=True):
     cpu_milli: Number = 0
     features: tuple[str, ...] = ()
     machine: str = ""
+    link_key: NetworkKey | None = None
+    direct_key: NetworkKey | None = None
 
 
 class JoinReply(Struct, frozen=True, omit_defaults=True):
-    """`state` is "joined" or "waiting" (for approval). `delegation` is shown before anything secret is sent too."""
+    """`state` is "joined" or "waiting" (for approval). `network`: the way to the hub, with none of its own instances.
+
+    Where there is one, `nats` are addresses inside the mesh.
+    """
 
     state: str
     node: NodeId
@@ -284,3 +295,4 @@ class JoinReply(Struct, frozen=True, omit_defaults=True):
     hubs: tuple[str, ...] = ()
     credentials: str = ""
     tls_certificate: str = ""
+    network: Network | None = None

@@ -13,13 +13,13 @@ from pathlib import Path
 import msgpack
 import msgspec
 
-from skerry_protocol import app, lease, messages, signing
+from skerry_protocol import app, lease, messages, network, signing
 from skerry_protocol.codec import encode
 
 FOLDER = Path(__file__).parent.parent / "golden"
 MESSAGES = {
     name: kind
-    for module in (app, lease, messages, signing)
+    for module in (app, lease, messages, network, signing)
     for name, kind in vars(module).items()
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__
 }
@@ -30,6 +30,8 @@ def sample(kind: typing.Any) -> typing.Any:
     if isinstance(kind, typing.NewType):
         return sample(kind.__supertype__)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return _within(sample(inner[0]), inner[1])
     if origin in {typing.Union, types.UnionType}:
         return sample(next(one for one in inner if one is not type(None)))
     if origin is tuple:
@@ -37,11 +39,16 @@ def sample(kind: typing.Any) -> typing.Any:
     if origin is dict:
         return {sample(inner[0]): sample(inner[1])}
     if issubclass(kind, msgspec.Struct):
-        hints = typing.get_type_hints(kind)
+        hints = typing.get_type_hints(kind, include_extras=True)
         return kind(**{name: sample(hints[name]) for name in kind.__struct_fields__})
     if issubclass(kind, Enum):
         return list(kind)[-1]
     return {int: 7, str: "text", bytes: b"\x00\xff", bool: True}[kind]
+
+
+def _within(value: typing.Any, bounds: msgspec.Meta) -> typing.Any:
+    """The value at the length that is asked for; a number is within all bounds there are."""
+    return value.ljust(bounds.min_length or 0, b"\xff") if isinstance(value, bytes) else value
 
 
 def goldens(name: str) -> list[Path]:
