@@ -13,8 +13,9 @@ LAB = $(PYTEST) -m lab --numprocesses $(LAB_WORKERS) --dist loadfile
 LAB_WORKERS ?= 4
 SIM = nice -n 19 $(PYTEST) -m sim --numprocesses $(SIM_WORKERS) --dist worksteal
 BESIDE = build/sim.txt
+VM_LIMIT ?= 3000
 
-.PHONY: help setup test test-fast test-lab test-sim lint fmt bench demo lock clean
+.PHONY: help setup test test-fast test-lab test-sim vm-test lint fmt bench demo lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +36,10 @@ test-sim: setup ## play the simulator's seeds alone
 
 test-lab: setup ## run the lab's tests alone (needs root)
 	$(LAB)
+
+vm-test: setup ## boot whole machines in QEMU: the kernel's WireGuard, cold boots, power cuts (20 minutes, as root)
+	@tested=$$(.ci/vm digest) && SKERRY_VM=1 timeout --foreground --signal=INT --kill-after=60 $(VM_LIMIT) \
+		$(PYTEST) -o faulthandler_timeout=0 tests/vm && .ci/vm passed "$$tested"
 
 lint: setup ## run the linters: ruff, mypy, shellcheck, import direction
 	$(PYTEST) tests/test_linters.py

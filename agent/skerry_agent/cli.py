@@ -19,6 +19,11 @@ def main() -> None:
         from .fence.run import main as fence  # noqa: PLC0415 - only what this command needs
 
         sys.exit(fence())
+    if sys.argv[1:] == ["net"]:
+        from .network.run import main as net  # noqa: PLC0415 - only what this command needs
+
+        code = net()
+        os._exit(code)  # no waiting for a name server, see `network.seeking`
     if sys.argv[1:] == ["restore"]:
         from .boot import put_back  # noqa: PLC0415 - only what this command needs
 

@@ -8,25 +8,31 @@ import asyncio
 import errno
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import version
 from typing import TypeVar
 
 import click
 import msgspec
 
+from skerry_protocol.findings import lines
 from skerry_protocol.ids import AppName
 
 from .disk.disk import STATE, DiskError, StateDir
 from .health.steps import Book
-from .joining.identity import Identity, IdentityError, load
+from .hublink.https import HttpsError
+from .hublink.renewing import Removed, renew
+from .joining.identity import Identity, IdentityError, load, machine_key
 from .joining.join import JoinError
 from .joining.join import join as join_mesh
 from .leases import grants
 from .leases.beating import stored
+from .network import keys
+from .network.telling import told
 from .reports.reporter import RECORD as TOLD
 from .reports.reporter import Told
-from .switch.node import Node, Places
+from .switch.node import Node
+from .switch.places import Places
 from .systemd import Outcome, Systemd
 from .systemd.dbus import DbusSystemd
 from .view.answering import Answering, clear, roll_back
@@ -37,7 +43,7 @@ from .view.show import instances_table, status_text, why_text
 from .view.status import StatusView, of_app, status, unit_names
 
 T = TypeVar("T")
-AGENT = "skerry-agent.service"
+AGENT, NET = "skerry-agent.service", "skerry-net.service"
 START_SECONDS = 60.0
 
 
@@ -64,9 +70,17 @@ def join(token: str, name: str | None, labels: tuple[str, ...]) -> None:
     click.echo(f"joined {identity.mesh} in region {identity.region} as {identity.name} ({identity.node})")
     if name is not None and name != identity.name:
         click.echo(f"this machine was a member already: its name stays {identity.name}", err=True)
-    started = asyncio.run(_with_systemd(lambda systemd: systemd.restart(AGENT, START_SECONDS)))
-    if not started.ok:
-        raise click.ClickException(f"joined, but cannot start {AGENT}: {started.reason or started.result}")
+    # The way to the hub leads through the network, so that comes first.
+    units = [NET, AGENT] if told(STATE) is not None else [AGENT]
+    faults = asyncio.run(_with_systemd(lambda systemd: _restarted(systemd, units)))
+    if faults:
+        raise click.ClickException(f"joined, but {'; '.join(faults)}")
+
+
+async def _restarted(systemd: Systemd, units: Sequence[str]) -> list[str]:
+    """One after the other; what cannot be started keeps no other from it."""
+    done = [(unit, await systemd.restart(unit, START_SECONDS)) for unit in units]
+    return [f"cannot start {unit}: {one.reason or one.result}" for unit, one in done if not one.ok]
 
 
 @cli.command("status")
@@ -117,6 +131,18 @@ def rollback(app: str | None, clearing: bool, reason: str) -> None:
 
 
 @cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(as_json: bool) -> None:
+    """Look at this node and its way to the hub, and say what to do. Changes nothing; exit code 1 if not all is well."""
+    _need_root("look at everything")
+    from .doctor.run import findings  # noqa: PLC0415 - loads what no other command needs
+
+    found = findings()
+    click.echo(msgspec.json.encode(found).decode() if as_json else "\n".join(lines(found)))
+    sys.exit(0 if all(one.ok for one in found) else 1)
+
+
+@cli.command()
 @click.argument("app")
 @click.option("-f", "--follow", is_flag=True, help="Go on with new lines.")
 @click.option("-n", "--lines", default=100, show_default=True, help="How many lines to begin with.")
@@ -151,6 +177,25 @@ def discard(units: tuple[str, ...]) -> None:
         raise click.ClickException(str(error)) from error
 
 
+@cli.command("rotate-keys")
+def rotate_keys() -> None:
+    """Give this machine's tunnels new keys. Connections go on; the machine's identity stays."""
+    _need_root("change the keys")
+    identity = _identity()
+    try:
+        fresh = keys.made()
+        answer = renew(identity, machine_key(STATE), STATE, lambda: None, keys.publics(fresh))
+        if isinstance(answer, Removed):
+            raise click.ClickException(f"cannot change the keys: {answer.text}")
+        keys.put(STATE, fresh)
+    except (HttpsError, DiskError, IdentityError) as error:
+        raise click.ClickException(f"cannot change the keys: {error} (the former ones stay)") from error
+    faults = asyncio.run(_with_systemd(lambda systemd: _restarted(systemd, [NET])))
+    if faults:
+        raise click.ClickException(f"the hub knows the new keys, but {'; '.join(faults)}")
+    click.echo(f"{identity.name} has new keys: {' and '.join(key.hex()[:16] for key in keys.publics(fresh))}")
+
+
 @cli.command()
 def run() -> None:
     """Run the agent (skerry-agent.service does)."""
@@ -161,6 +206,12 @@ def run() -> None:
 def fence() -> None:
     """Kill what outlived its lease (skerry-fence.service does)."""
     raise click.UsageError("'fence' takes no options")
+
+
+@cli.command()
+def net() -> None:
+    """Keep tunnels, namespaces and firewall as planned (skerry-net.service does)."""
+    raise click.UsageError("'net' takes no options")
 
 
 @cli.command()

@@ -23,14 +23,16 @@ from .health import health
 from .health.lives import Lives
 from .hublink import pinned
 from .hublink.bus import Handlers, Login, NodeBus
-from .hublink.renewing import Renewing
+from .hublink.renewing import Renewed, Renewing
 from .joining.identity import Identity, machine_key
 from .leases.beating import Beating
+from .network.records import STATUS
 from .notify import notify, watchdog_seconds
 from .release import version
 from .reports.reporter import Reporter, now_ms
-from .switch.node import Node, Places
+from .switch.node import Node
 from .switch.overrides import NotPossible
+from .switch.places import Places
 from .switch.strangers import INSTANCES
 from .switch.switching import Switching
 from .switch.target import Running
@@ -72,15 +74,18 @@ class Agent:
             lambda: self.renewing.identity.nats,
             lambda: pinned.context(pinned.only(lambda: {self._newest_word().tls_key})),
             Handlers(
-                self.offers.offered, self.answering.ask, self._nudged, self._connected, self.renewing.refused
+                self.offers.offered, self.answering.ask, self._nudged, self._connected, self.renewing.shut_out
             ),
             self._beat_every_s,
         )
         self.beating = Beating(
             self.node, systemd, self.bus, self._answered, version(), places.run, places.run_units,
-            self.switching.due,
+            self.switching.due, on_sending=self.node.telling.sending,
         )  # fmt: skip
-        self.node.on_disk = self.beating.beat_now  # the hub is to hear of it, and not only with the next turn
+        self._net: tuple[object, ...] = ()
+        self.node.on_trouble = (
+            self.beating.beat_now
+        )  # the hub is to hear of it, and not only with the next turn
         self._local = LocalServer(self.answering.local, places.run / "agent.sock")
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -109,7 +114,7 @@ class Agent:
         return [
             self.bus.run, self.beating.run, self.switching.run, self._watch_units, self._watchdog,
             lambda: self.reporter.run(self.bus), lambda: self.offers.run(self.bus),
-            self._watch_policy, self._watch_unit_files,
+            self._watch_policy, self._watch_unit_files, self._watch_network,
         ]  # fmt: skip
 
     async def _kept_up(self, loop: Callable[[], Awaitable[None]]) -> None:
@@ -146,6 +151,20 @@ class Agent:
             self.node.places.units, lambda name: INSTANCES.fullmatch(name) is not None, self.switching.due
         )
 
+    async def _watch_network(self) -> None:
+        said = self.node.places.run / STATUS
+        await watch(said.parent, lambda name: name == said.name, self._network_said)
+
+    def _network_said(self) -> None:
+        """Whoever waits for it goes on, and trouble is told. The rest changes nothing here."""
+        status = self.node.telling.status()
+        said = (status.spaces, status.trouble, status.held) if status else ()
+        if said == self._net:
+            return
+        self._net = said
+        self.node.network_looked_at()
+        self.switching.due()
+
     def _beat_every_s(self) -> float:
         return self.beating.every_s()
 
@@ -156,11 +175,15 @@ class Agent:
         joined, seen = self.renewing.identity.word, self.node.delegation
         return seen if seen is not None and seen.serial > joined.serial else joined
 
-    def _renewed(self, identity: Identity) -> None:
+    def _renewed(self, found: Renewed) -> None:
+        identity = found.identity
+        if found.network is not None:
+            self.node.let_in_by(found.network)
         self.downloads.renewed(identity)
         self.bus.log_in(Login(identity.node, identity.credentials, machine_key(self.node.places.state)))
 
     async def _connected(self) -> None:
+        self.node.telling.connected()
         self.renewing.let_in()
         self.beating.beat_now()
         self.downloads.hurry()
@@ -170,6 +193,7 @@ class Agent:
         self.beating.beat_now()
 
     async def _answered(self, reply: BeatReply) -> None:
+        self.node.telling.answered(self._systemd.boot_id(), reply)
         self.offers.newest_is(reply.newest)
         if reply.retell:
             self.reporter.retell()

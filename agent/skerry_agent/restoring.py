@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from .disk.disk import STATE, DiskError, StateDir
-from .switch.node import Places
+from .switch.places import Places
 from .systemd.dbus import DbusSystemd
 from .units.restore import restore
 

@@ -12,7 +12,7 @@ from .daemon import Agent, until_signal
 from .disk.disk import STATE, DiskError, StateDir
 from .joining.identity import Identity, IdentityError, load
 from .restoring import log_to_journal
-from .switch.node import Places
+from .switch.places import Places
 from .systemd.dbus import DbusSystemd
 from .trim import keep_small
 

@@ -23,6 +23,7 @@ from .restoring import rebuild as rebuilding
 from .store import Owner, Store, StoreError, rows
 
 DATA = Path("/var/lib/skerry-hub")
+TUNNEL_PORT = 51_820  # WireGuard's customary one
 
 _data = click.option(
     "--data", type=click.Path(path_type=Path), default=DATA, show_default=True, help="The hub's folder."
@@ -115,6 +116,10 @@ def rebuild(
 @click.option("--nats", help="An existing NATS server's URL; without it the hub runs its own.")
 @click.option("--nats-port", default=4222, show_default=True, help="Where the hub's own NATS server listens.")
 @click.option("--nats-server", type=click.Path(path_type=Path), help="Another nats-server program.")
+@click.option(
+    "--tunnel-port", default=TUNNEL_PORT, show_default=True, help="UDP port where nodes' tunnels end."
+)
+@click.option("--no-tunnels", is_flag=True, help="Nodes come in without tunnels: for trying things out.")
 @click.option("--advertise", default="", help="Hosts, by comma, where nodes reach this hub.")
 @click.option("--debug", is_flag=True, help="Log more.")
 def run(
@@ -123,6 +128,8 @@ def run(
     nats: str | None,
     nats_port: int,
     nats_server: Path | None,
+    tunnel_port: int,
+    no_tunnels: bool,
     advertise: str,
     debug: bool,
 ) -> None:
@@ -139,13 +146,10 @@ def run(
     settle()
     host, port = address(listen)
     hosts = tuple(name.strip() for name in advertise.split(",") if name.strip())
+    url = None if nats == "embedded" else nats
+    tunnel = None if no_tunnels else tunnel_port
     with _told():
-        asyncio.run(
-            serve(
-                read(data),
-                Settings(host, port, None if nats == "embedded" else nats, hosts, nats_port, nats_server),
-            )
-        )
+        asyncio.run(serve(read(data), Settings(host, port, url, hosts, nats_port, nats_server, tunnel)))
 
 
 def address(text: str) -> tuple[str, int]:

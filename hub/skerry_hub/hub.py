@@ -9,15 +9,19 @@ import asyncio
 import logging
 import secrets
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from sqlalchemy import select
 
+from skerry_netplan.address import node_address, node_network
+from skerry_netplan.planner import Planner
 from skerry_protocol.ids import NodeId, machine_mark
+from skerry_protocol.network import Network, Port
 
 from .artifacts.artifacts import ArtifactStore
 from .beats.hearing import Hearing
@@ -33,11 +37,16 @@ from .nats.bus import BusError, Handlers
 from .nats.config import Listen
 from .nats.edge import NONE, Nats, accounts_of, rotated
 from .nats.newest import NewestOf
+from .network.keys import network_key, public_of
+from .network.region import Door, addresses, has_part, inside, plan, region
 from .operators import forget_node
 from .restoring.paused import may_replace
 from .store import Owner, Store, StoreError, rows
 from .store import schema as s
 from .trying import keep_trying
+
+if TYPE_CHECKING:
+    from .network.tunnel import Tunnel
 
 LOG = logging.getLogger(__name__)
 NATS_PORT = 4222
@@ -55,7 +64,10 @@ def own_mark(file: Path = MACHINE_ID) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """How this run of the hub was asked for. `nats` None: a server of its own. `advertise`: hosts that nodes try."""
+    """How this run of the hub was asked for. `nats` None: a server of its own. `advertise`: hosts that nodes try.
+
+    `tunnel_port` (UDP): nodes come in by tunnels alone, and NATS listens inside; None: there are none, for tests.
+    """
 
     host: str
     port: int
@@ -63,6 +75,14 @@ class Settings:
     advertise: tuple[str, ...] = ()
     nats_port: int = NATS_PORT
     nats_program: Path | None = None
+    tunnel_port: int | None = None
+
+
+def _door(identity: Identity, settings: Settings) -> Door | None:
+    if settings.tunnel_port is None:
+        return None
+    public = public_of(network_key(identity.data))
+    return Door(public, settings.tunnel_port, settings.advertise, identity.root_public)
 
 
 class Hub:
@@ -79,15 +99,20 @@ class Hub:
         self.port = settings.port
         self.certificate = identity.certificate.read_text()
         self.intake = intake
+        self.inside = inside(mesh, identity.root_public)
+        self.door = _door(identity, settings)
+        self.tunnel: Tunnel | None = None
         self.nats = Nats(
             identity,
             accounts_of(identity.data),
             settings.nats,
-            Listen(settings.host, settings.nats_port),
+            Listen(settings.host if self.door is None else self.inside, settings.nats_port),
             settings.nats_program,
         )
         self.hearing = Hearing(store, identity, intake, term, own_mark())
-        self.reconciler = Reconciler(store, identity, self.hearing.add_to, self._publish, self._reconciled)
+        self.reconciler = Reconciler(
+            store, identity, self.hearing.add_to, self._publish, self._reconciled, self.door
+        )
         self.bus = self.nats.make_bus(self._handlers())
         self.hearing.connect(self.reconciler.kick, self.bus, self.forget)
         self.artifacts = ArtifactStore(identity.data / "artifacts")
@@ -120,8 +145,12 @@ class Hub:
         await asyncio.to_thread(self._sweep)
         await self.hearing.begin()
         await self.reconciler.once()
-        await self.nats.start(await self._revoked())
         works = [self.reconciler.run(), self.hearing.run(), keep_trying(self.store)]
+        if self.door is not None:  # NATS listens on an address of the tunnel's
+            self.tunnel = await self._make_tunnel(self.door)
+            await self.tunnel.start()
+            works += [self.tunnel.run(), self.hearing.hinting.run(self.tunnel.endpoints)]
+        await self.nats.start(await self._revoked())
         for work in (*works, keep_lead(self.store)):
             self._tasks.append(asyncio.create_task(work))
         self.maintenance.start()
@@ -211,6 +240,35 @@ class Hub:
         except BusError as error:
             LOG.warning("%s (it is told on the next connection)", error)
 
+    async def _make_tunnel(self, door: Door) -> Tunnel:
+        # Netlink's library is a third of what a hub without tunnels loads.
+        from skerry_netplan.kernel.backends import choose  # noqa: PLC0415
+        from skerry_netplan.kernel.runners import fitting  # noqa: PLC0415
+
+        from .network.tunnel import Tunnel  # noqa: PLC0415
+
+        backend = await choose(fitting())
+        services = (Port(self.settings.nats_port),)
+        return Tunnel(
+            door, network_key(self.identity.data), services, self._members, backend, self.identity.data
+        )
+
+    async def _members(self) -> tuple[Mesh, Sequence[NodeRow]]:
+        async with self.store.read() as view:
+            return await rows.mesh(view) or self.mesh, await rows.nodes(view)
+
+    def address_of(self, row: NodeRow) -> str:
+        """Where a node is in the mesh; empty for one without tunnels."""
+        if self.door is None or not has_part(row):
+            return ""
+        return str(node_address(node_network(addresses(self.mesh, self.door.root).region, row.number)))
+
+    async def first_plan(self, row: NodeRow) -> Network | None:
+        """The way to this hub for a node that was let in, and nothing of what runs."""
+        if self.door is None:
+            return None
+        return plan(Planner(region(self.mesh, self.door, [row])), self.door, row)
+
     def _handlers(self) -> Handlers:
         return Handlers(
             servers=self.nats.servers,
@@ -248,6 +306,8 @@ class Hub:
         return await may_replace(self.store, self.identity, node, held)
 
     def _committed(self, tables: frozenset[str]) -> None:
+        if "nodes" in tables and self.tunnel is not None:
+            self.tunnel.look()
         if "events" in tables:
             self._events.set()
             self._events = asyncio.Event()

@@ -32,7 +32,10 @@ class Word(Struct, frozen=True):
 
 
 class NodeRow(Struct, frozen=True):
-    """A node as operators and its join made it. Written by: operators, join. Forgotten nodes have no row."""
+    """A node as operators and its join made it. Written by: operators, join. Forgotten nodes have no row.
+
+    `number`: of its /80 in the region's network. `via`: the host by which it reached this hub when it joined.
+    """
 
     id: NodeId
     name: NodeName
@@ -51,6 +54,10 @@ class NodeRow(Struct, frozen=True):
     machine: str = ""  # ids.machine_mark, as it said when it joined
     region: str = ""  # its hub's, for those who read the label of that name
     shut_out: bool = False  # of a forgotten one: its credentials ended with the account's former signing key
+    number: int = 0
+    link_key: bytes | None = None
+    direct_key: bytes | None = None
+    via: str = ""
 
 
 class AppRow(Struct, frozen=True):
@@ -206,7 +213,8 @@ class Mesh(Struct, frozen=True):
     """The region's own settings. Written by: init, restore, resume and `region`, all by the hand of resume.
 
     `claims_above`: the store was put back or rebuilt once, and claims up to this number may have been given that it
-    does not know. `rebuilt`: it was made anew from nothing but what nodes hold.
+    does not know. `rebuilt`: it was made anew from nothing but what nodes hold. `prefix`: the region's addresses are
+    from this network, which the operator routes to the hub; None: they are the mesh's own.
     """
 
     mesh: str
@@ -218,6 +226,7 @@ class Mesh(Struct, frozen=True):
     keep_events: int = 100_000  # of what hub and people did; see `pruning` for what nodes say
     claims_above: int = 0
     rebuilt: bool = False
+    prefix: str | None = None
 
     def put_back(self, now_ms: int) -> Mesh:
         """As it is once the store turns out to be older than what nodes hold.

@@ -7,11 +7,12 @@ nodes. Node 0 is the hub.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Container
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Protocol
 
-from skerry_protocol.ids import InstanceId
+from skerry_protocol.ids import InstanceId, NodeId
 
 ULA = 0xFD << 120
 MESH_BITS, REGION_BITS, NODE_BITS, ALL_BITS = 48, 56, 80, 128
@@ -90,6 +91,18 @@ def mesh_network(global_id: bytes) -> IPv6Network:
 def region_network(mesh: IPv6Network, number: int) -> IPv6Network:
     """The /56 of region `number` (0 to 255)."""
     return _part(mesh, REGION_BITS, number)
+
+
+def node_number(node: NodeId, region: IPv6Network, taken: Container[int]) -> int:
+    """A number that nobody has `taken`. It follows from the node's id, so that a hub which lost everything gives most
+    nodes the same again. Raises NoAddress where none is left."""
+    room = 1 << (NODE_BITS - region.prefixlen)
+    first = int.from_bytes(hashlib.sha256(b"skerry node number\0" + node.encode()).digest()[:16], "big")
+    for step in range(room):
+        number = (first + step) % room
+        if number != HUB_NUMBER and number not in taken:
+            return number
+    raise NoAddress(f"{region} has room for {room - 1} nodes, and all of that is taken")
 
 
 def node_network(region: IPv6Network, number: int) -> IPv6Network:

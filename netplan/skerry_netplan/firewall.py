@@ -12,15 +12,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv6Network
 
 from skerry_protocol.ids import AppName, InstanceId
 from skerry_protocol.network import AppNetwork, Network, Port
 
+from .address import node_address
 from .state import DIRECT, HUB_LINK, LINK, Rules, Space
 
-TABLE = "inet skerry"
+TABLE, HUB_TABLE = "inet skerry", "inet skerry_hub"  # one machine may be both
 MESH = f'{{ "{LINK}", "{DIRECT}" }}'
 OURS = f'{{ "{LINK}", "{DIRECT}", "sk-*" }}'
+INSIDE = f'{{ "lo", "{LINK}", "{DIRECT}", "{HUB_LINK}", "sk-*" }}'
 DSTNAT = -100  # dstnat by name is refused on the output hook
 _ICMP6 = "{ echo-request, nd-neighbor-solicit, nd-neighbor-advert }"
 
@@ -39,47 +42,57 @@ def rules(
     guarded: Mapping[InstanceId, Guarded],
     open_ports: Iterable[Port] = (),
     forwards: bool = False,
+    hosted: Iterable[Guarded] = (),
 ) -> Rules:
     """The whole table. `open_ports`: the node's own that the mesh may reach; `forwards`: as the machine was before.
 
-    An instance without a word in `guarded` hears nobody and reaches nobody.
+    An instance without a word in `guarded` hears nobody and reaches nobody. `hosted`: copies on the node's own network,
+    which have no instance here.
     """
     known = [(space, guarded[name]) for name, space in sorted(spaces.items()) if name in guarded]
     lines = [
         *_devices(space.device for space, _ in known),
-        *_chain("input", "filter hook input priority filter", _input(open_ports)),
+        *_chain("input", "filter hook input priority filter", _input(plan, open_ports, hosted)),
         *(line for space, app in known for line in _judges(plan, space, app)),
         *_goes("out_of", (space for space, _ in known)),
         *_goes("into", (space for space, _ in known)),
         *_chain("forward", "filter hook forward priority filter", _forward(forwards)),
-        *_chain("sources", "filter hook prerouting priority raw", _sources(space for space, _ in known)),
+        *_chain(
+            "sources", "filter hook prerouting priority raw", _sources(plan, (space for space, _ in known))
+        ),
         *_chain("published", "nat hook prerouting priority dstnat", _published(known)),
         *_chain("published_here", f"nat hook output priority {DSTNAT}", _published(known)),
         *_chain(
             "leaving", "nat hook postrouting priority srcnat", _leaving(plan, (space for space, _ in known))
         ),
     ]
-    return _framed(lines)
+    return _framed(TABLE, lines)
 
 
-def hub_rules(services: Iterable[Port], forwards: bool = False) -> Rules:
-    """The table of a hub: nodes reach its services and each other, and nobody else comes or goes through the tunnel."""
-    return _framed(
-        [
-            *_chain("input", "filter hook input priority filter", _hub_input(services)),
-            *_chain("forward", "filter hook forward priority filter", _hub_forward(forwards)),
-        ]
-    )
+def hub_rules(whole: str, own: str, services: Iterable[Port], forwards: bool = False) -> Rules:
+    """The table of a hub: nodes reach its services and each other, and nobody else comes or goes through the tunnel.
+
+    Where the machine is a node too, that one's table judges what is its instances'; a word of either to drop is final.
+    `whole`: the mesh's network; `own`: the hub's address there.
+    """
+    lines = [
+        *_chain("input", "filter hook input priority filter", _hub_input(whole, own, services)),
+        *_chain("forward", "filter hook forward priority filter", _hub_forward(forwards)),
+    ]
+    return _framed(HUB_TABLE, lines)
 
 
-def _framed(lines: list[str]) -> Rules:
+def _framed(table: str, lines: list[str]) -> Rules:
     """Replaces what there was in one transaction: the first line is for where there was nothing."""
     mark = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
-    head = (f"table {TABLE}", f"delete table {TABLE}", f"table {TABLE} {{", f'\tcomment "skerry {mark}"')
+    head = (f"table {table}", f"delete table {table}", f"table {table} {{", f'\tcomment "skerry {mark}"')
     return Rules(mark, "\n".join([*head, *lines, "}", ""]))
 
 
-def _hub_input(services: Iterable[Port]) -> Iterator[str]:
+def _hub_input(whole: str, own: str, services: Iterable[Port]) -> Iterator[str]:
+    """Who sends to the hub's address in the mesh past all tunnels is outside, and by the mesh's addresses nobody is."""
+    yield f"iifname != {INSIDE} ip6 saddr {whole} drop"
+    yield f"iifname != {INSIDE} ip6 daddr {own} drop"
     yield f'iifname != "{HUB_LINK}" accept'
     yield "ct state established,related accept"
     yield f"icmpv6 type {_ICMP6} accept"
@@ -89,10 +102,13 @@ def _hub_input(services: Iterable[Port]) -> Iterator[str]:
 
 def _hub_forward(forwards: bool) -> Iterator[str]:
     yield f'iifname "{HUB_LINK}" oifname "{HUB_LINK}" tcp flags syn / syn,rst tcp option maxseg size set rt mtu'
-    yield f'iifname "{HUB_LINK}" oifname "{HUB_LINK}" accept'
+    yield f'iifname "{HUB_LINK}" oifname {{ "{HUB_LINK}", "sk-*" }} accept'
+    yield f'iifname "sk-*" oifname "{HUB_LINK}" accept'
     yield f'iifname "{HUB_LINK}" drop'
     yield f'oifname "{HUB_LINK}" drop'
     if not forwards:
+        yield f"iifname {OURS} accept"
+        yield f"oifname {OURS} accept"
         yield "drop"
 
 
@@ -125,14 +141,21 @@ def _elements(found: Iterable[str]) -> Iterator[str]:
         yield f"\t\telements = {{ {text} }}"
 
 
-def _input(open_ports: Iterable[Port]) -> Iterator[str]:
-    """To the node itself: answers, pings, what its policy opens to the mesh; and names, for its own instances."""
+def _input(plan: Network, open_ports: Iterable[Port], hosted: Iterable[Guarded]) -> Iterator[str]:
+    """To the node itself: answers, pings, what its policy opens to the mesh; and names, for its own instances.
+
+    And who reaches a copy on the node's own network, at the address by which the mesh knows it. What such a copy begins
+    itself is the machine's, and is judged at the other end alone: nothing here tells it from the rest of the machine.
+    """
     yield f"iifname != {OURS} accept"
     yield "ct state established,related accept"
     yield f"icmpv6 type {_ICMP6} accept"
     for port in open_ports:
         yield f"iifname {MESH} {port.transport} dport {port.number} accept"
     yield 'iifname "sk-*" meta l4proto { tcp, udp } th dport 53 accept'
+    own = node_address(IPv6Network(plan.node))
+    # A set, because copies of one app are let in by the same lines.
+    yield from sorted({f"ip6 daddr {own} {match} accept" for app in hosted for match in _callers(plan, app)})
     yield "drop"
 
 
@@ -140,6 +163,7 @@ def _forward(forwards: bool) -> Iterator[str]:
     """First what an instance sends is judged, then what one is to get: between two of one machine it is both."""
     yield f"oifname {MESH} tcp flags syn / syn,rst tcp option maxseg size set rt mtu"
     yield f"iifname {MESH} tcp flags syn / syn,rst tcp option maxseg size set rt mtu"
+    yield f'iifname "{HUB_LINK}" oifname "{HUB_LINK}" accept'
     yield "ct state established,related accept"
     yield 'iifname "sk-*" iifname != @known drop'
     yield "iifname vmap @out_of"
@@ -172,11 +196,16 @@ def _out_of(plan: Network, app: Guarded) -> Iterator[str]:
 def _into(plan: Network, app: Guarded) -> Iterator[str]:
     """Who may begin to talk to an instance of the app: what reaches it, and whoever a published port let in."""
     yield "ct status dnat accept"
+    yield from (f"{match} accept" for match in _callers(plan, app))
+    yield "drop"
+
+
+def _callers(plan: Network, app: Guarded) -> Iterator[str]:
+    """Matches what the copies of those that reach the app send to its ports."""
     for one in plan.neighbours:
         if app.app in one.reaches:
             addresses = {copy.address for copy in one.copies}
-            yield from (f"{match} accept" for match in _talk("saddr", addresses, app.network.ports.values()))
-    yield "drop"
+            yield from _talk("saddr", addresses, app.network.ports.values())
 
 
 def _talk(end: str, addresses: Collection[str], ports: Iterable[Port]) -> Iterator[str]:
@@ -190,8 +219,14 @@ def _talk(end: str, addresses: Collection[str], ports: Iterable[Port]) -> Iterat
         yield f"{found} meta l4proto . th dport {{ {pairs} }}"
 
 
-def _sources(spaces: Iterable[Space]) -> Iterator[str]:
-    """An instance speaks by its own addresses alone, or it would be taken for another."""
+def _sources(plan: Network, spaces: Iterable[Space]) -> Iterator[str]:
+    """An instance speaks by its own addresses alone, or it would be taken for another; nobody outside by the mesh's.
+
+    Nor is anybody outside answered names, by one who sends to the node's address past all tunnels.
+    """
+    yield f"iifname != {INSIDE} ip6 saddr {plan.whole} drop"
+    own = node_address(IPv6Network(plan.node))
+    yield f"iifname != {INSIDE} ip6 daddr {own} meta l4proto {{ tcp, udp }} th dport 53 drop"
     for space in spaces:
         yield f'iifname "{space.device}" ip6 saddr != {{ {space.address}, fe80::/10 }} drop'
         if space.address4:

@@ -34,7 +34,8 @@ def lower_hub(region: Region, here: HubHere) -> State:
     address = str(hub_address(region.addresses.region))
     tunnel = Tunnel(here.key, here.port, here.mtu, frozenset({f"{address}/128"}), peers)
     routes = frozenset({Route(str(region.addresses.region), HUB_LINK, address)})
-    return State({HUB_LINK: tunnel}, {}, routes, hub_rules(here.services, here.forwards))
+    rules = hub_rules(str(region.addresses.whole), address, here.services, here.forwards)
+    return State({HUB_LINK: tunnel}, {}, routes, rules)
 
 
 def _peers(region: Region, member: Member, here: HubHere) -> Iterator[Peer]:

@@ -30,7 +30,9 @@ class Here:
     """What the node knows of itself and of its links.
 
     `keys`: its public ones. `endpoints`: where the peer with a key was last. `direct`: mates whose direct tunnel is up.
-    `hold_open`: keep the way in open through a NAT. `slots`: see there. `open_ports`, `forwards`: see `firewall.rules`.
+    `hold_open`: keep the way in open through a NAT. `slots`: see there. `hosted`: the copies here that have the node's
+    own network, so no address in the plan, and that its policy permits. `guarded`, `open_ports`, `forwards`: see
+    `firewall.rules`.
     """
 
     keys: Mapping[KeyRole, bytes]
@@ -42,6 +44,7 @@ class Here:
     hold_open: bool = True
     slots: Mapping[InstanceId, int] = field(default_factory=dict)
     guarded: Mapping[InstanceId, Guarded] = field(default_factory=dict)
+    hosted: tuple[Guarded, ...] = ()
     open_ports: tuple[Port, ...] = ()
     forwards: bool = False
 
@@ -60,9 +63,8 @@ def lower(plan: Network, here: Here) -> State:
         *(Route(f"{space.address4}/32", space.device) for space in spaces.values() if space.address4),
         *(Route(mate.network, DIRECT, own) for mate in plan.mates if _is_direct(mate, here)),
     }
-    return State(
-        tunnels, spaces, frozenset(routes), rules(plan, spaces, here.guarded, here.open_ports, here.forwards)
-    )
+    table = rules(plan, spaces, here.guarded, here.open_ports, here.forwards, here.hosted)
+    return State(tunnels, spaces, frozenset(routes), table)
 
 
 def namespace_of(instance: InstanceId) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 
 from skerry_protocol.ids import NodeName
-from skerry_protocol.network import Network
+from skerry_protocol.network import CopyAt, Network
 
 from .address import node_address
 
@@ -43,11 +43,16 @@ def zone(plan: Network, own: NodeName) -> Zone:
     """The names of a node called `own`."""
     names = {DOMAIN: (), NODES: ()} | dict(_nodes(plan, own))
     for neighbour in plan.neighbours:
-        names[f"{neighbour.app}.{DOMAIN}"] = tuple(IPv6Address(copy.address) for copy in neighbour.copies)
+        names[f"{neighbour.app}.{DOMAIN}"] = _addresses(neighbour.copies)
         for copy in neighbour.copies:
             one = f"{copy.number}.{neighbour.app}.{DOMAIN}"
             names[one] = (*names.get(one, ()), IPv6Address(copy.address))
     return Zone(names)
+
+
+def _addresses(copies: Iterable[CopyAt]) -> tuple[IPv6Address, ...]:
+    """Each once: copies on the own network of one node share its address."""
+    return tuple(dict.fromkeys(IPv6Address(copy.address) for copy in copies))
 
 
 def _nodes(plan: Network, own: NodeName) -> Iterator[tuple[str, tuple[IPv6Address, ...]]]:

@@ -51,7 +51,7 @@ class Planner:
             region=str(region.addresses.region),
             node=str(region.network_of(node)),
             hubs=region.hubs,
-            mates=self._mates(node, around),
+            mates=tuple(map(self._as_mate, self._beyond(node, around))),
             addresses={
                 copy.id: str(region.address_of(copy))
                 for copy in sorted(own, key=lambda copy: copy.id)
@@ -60,11 +60,18 @@ class Planner:
             neighbours=tuple(self._neighbour(app) for app in around),
         )
 
+    def mates(self, node: NodeId) -> tuple[NodeId, ...]:
+        """The nodes that a node's instances talk to or hear from. What it is to one, that one is to it."""
+        return self._beyond(node, self._around({copy.app for copy in self._on.get(node, ())}))
+
+    @property
+    def reaching(self) -> bool:
+        """Whether any app reaches another at all."""
+        return bool(self._reached_by)
+
     def missing(self) -> tuple[Missing, ...]:
         """What is to be reached and is not there, by app and name."""
-        apps = self.region.apps
-        pairs = sorted((app, other) for app, said in apps.items() for other in said.reaches)
-        return tuple(Missing(app, other) for app, other in pairs if other not in apps)
+        return missing(self.region.apps)
 
     def _around(self, apps: Iterable[AppName]) -> set[AppName]:
         """What these apps reach, and what reaches them, as far as it is there."""
@@ -73,10 +80,10 @@ class Planner:
             found.update(self._said(app).reaches, self._reached_by.get(app, ()))
         return {app for app in found if app in self.region.apps}
 
-    def _mates(self, node: NodeId, around: Iterable[AppName]) -> tuple[Mate, ...]:
+    def _beyond(self, node: NodeId, around: Iterable[AppName]) -> tuple[NodeId, ...]:
         others = {copy.node for app in around for copy in self._of.get(app, ())} - {node}
         members = self.region.members
-        return tuple(map(self._as_mate, sorted(others, key=lambda other: members[other].number)))
+        return tuple(sorted(others, key=lambda other: members[other].number))
 
     def _as_mate(self, node: NodeId) -> Mate:
         if node not in self._mate:
@@ -86,7 +93,8 @@ class Planner:
 
     def _neighbour(self, app: AppName) -> Neighbour:
         if app not in self._neighbours:
-            copies = sorted((copy.number, self.region.address_of(copy)) for copy in self._of.get(app, ()))
+            # A set, because two of one number that share their node's address are one answer, not two.
+            copies = sorted({(copy.number, self.region.address_of(copy)) for copy in self._of.get(app, ())})
             said = self._said(app)
             self._neighbours[app] = Neighbour(
                 app,
@@ -98,6 +106,12 @@ class Planner:
 
     def _said(self, app: AppName) -> AppNetwork:
         return self.region.apps.get(app, SAYS_NOTHING)
+
+
+def missing(apps: Mapping[AppName, AppNetwork]) -> tuple[Missing, ...]:
+    """What these apps, all of a region, are to reach and is not there, by app and name."""
+    pairs = sorted((app, other) for app, said in apps.items() for other in said.reaches)
+    return tuple(Missing(app, other) for app, other in pairs if other not in apps)
 
 
 def _reached_by(apps: Mapping[AppName, AppNetwork]) -> dict[AppName, set[AppName]]:

@@ -16,6 +16,7 @@ WORDS = {
     "damaged-revisions": "the former revisions that it kept are lost",
     "damaged-delegation": "the highest serial that it had seen is lost",
     "fence": "skerry-fence does not run there, systemd alone ends leases",
+    "network": "its network is not as planned, or skerry-net does not run there",
     "socket": "the command line there cannot talk to the agent",
 }
 

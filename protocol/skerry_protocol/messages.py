@@ -6,15 +6,18 @@ milliseconds since 1970 by the sender's clock and are only shown to people, neve
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
 from .app import App
+from .codec import encode
 from .ids import AppName, Claim, InstanceId, MeshName, NodeId, NodeName, Region
 from .lease import Lease
 from .network import Network, NetworkKey
+from .signed import Signed
 
 # Whole, not negative, and exact wherever it is kept or shown: in SQLite, in JSON, in a browser.
 NUMBER_MAX = 2**53 - 1
@@ -127,6 +130,8 @@ class Beat(Struct, frozen=True, omit_defaults=True):
     """Node to hub: here I am, and this is what I hold. `term` is the highest that it has seen in a reply.
 
     `at_us`: CLOCK_BOOTTIME (µs) when it was sent. It orders the beats of one boot, and is compared with nothing else.
+    `hint`: `Hint.digest` of the newest one that it has. `lan`: where its direct tunnels end in its own network
+    (`address:port`); None: as last said to this hub.
     """
 
     boot: str
@@ -142,12 +147,31 @@ class Beat(Struct, frozen=True, omit_defaults=True):
     agent: str = ""
     term: Number = 0
     at_us: Number = 0
+    hint: bytes = b""
+    lan: tuple[str, ...] | None = None
+
+
+class Hint(Struct, frozen=True, omit_defaults=True):
+    """What a node may know of others for its own good, and nothing follows from by right: it is in no assignment.
+
+    `endpoints`: where direct tunnels of its mates may be reached, the best first. `ailing`: addresses of copies, among
+    its neighbours', that are not healthy or whose node is silent.
+    """
+
+    endpoints: dict[NodeName, tuple[str, ...]] = field(default_factory=dict)
+    ailing: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> bytes:
+        """What names it: 8 bytes, none for one that says nothing."""
+        return hashlib.sha256(encode(self)).digest()[:8] if self.endpoints or self.ailing else b""
 
 
 class BeatReply(Struct, frozen=True, omit_defaults=True):
     """Hub to node. `grants`: lengths (ms) that claims may live for, from when the beat was sent.
 
     `retell`: the hub lost what was reported (a restored store): say the newest step of every instance once more.
+    `hint`: what the beat's `hint` did not name.
     """
 
     term: Number
@@ -156,6 +180,7 @@ class BeatReply(Struct, frozen=True, omit_defaults=True):
     newest: Issued | None = None
     trouble: str | None = None
     retell: bool = False
+    hint: Hint | None = None
 
 
 class StepName(StrEnum):
@@ -219,7 +244,9 @@ class ReportBatch(Struct, frozen=True, omit_defaults=True):
 
 
 class Ask(Struct, frozen=True, omit_defaults=True):
-    """Hub to node, read-only. `what`: "logs", "status", "why" or "assignment" (the accepted Envelope's bytes)."""
+    """Hub to node, read-only. `what`: "logs", "status", "why", "doctor" (its findings) or "assignment" (the accepted
+    Envelope's bytes).
+    """
 
     what: str
     app: AppName | None = None
@@ -277,6 +304,23 @@ class Returning(Struct, frozen=True, omit_defaults=True):
     machine: str = ""
     link_key: NetworkKey | None = None
     direct_key: NetworkKey | None = None
+
+
+class NetworkKeys(Struct, frozen=True, omit_defaults=True):
+    """A machine's word on its network keys, Signed by its machine key for NETWORK; `tls_key` as in Returning."""
+
+    node: NodeId
+    tls_key: bytes
+    link_key: NetworkKey
+    direct_key: NetworkKey
+
+
+class Renewal(Struct, frozen=True, omit_defaults=True):
+    """POST /renew over pinned HTTPS: a Signed (RENEW, see `signing.fetch_words`), with a Signed NetworkKeys beside."""
+
+    payload: bytes
+    signature: bytes
+    keys: Signed | None = None
 
 
 class JoinReply(Struct, frozen=True, omit_defaults=True):

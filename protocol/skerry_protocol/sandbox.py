@@ -145,6 +145,11 @@ def asked(app: App) -> tuple[Word, ...]:
     return tuple(sorted(words))
 
 
+def shares_network(app: App) -> bool:
+    """Whether a copy has its node's network, and none of its own."""
+    return Kind.HOST_NETWORK in app.sandbox_allow
+
+
 def permits(permitted: Iterable[str], word: Word) -> bool:
     """Whether a policy that lists `permitted` lets an app have `word`.
 

@@ -15,6 +15,32 @@ from msgspec import Struct
 from .certificate import subject_key
 from .codec import WireError, decode, encode
 from .ids import MeshName, Region
+from .signed import Signed
+
+__all__ = [
+    "ASSIGNMENT",
+    "DELEGATION",
+    "FETCH",
+    "JOIN",
+    "NETWORK",
+    "RENEW",
+    "RETURN",
+    "BadSignature",
+    "Delegation",
+    "Envelope",
+    "Signed",
+    "delegate",
+    "digest",
+    "fetch_words",
+    "join_words",
+    "new_key",
+    "open_delegation",
+    "pin",
+    "public_key",
+    "sign",
+    "tls_key_of",
+    "verify",
+]  # fmt: skip
 
 DELEGATION = b"skerry delegation\0"
 ASSIGNMENT = b"skerry assignment\0"
@@ -22,17 +48,11 @@ JOIN = b"skerry join\0"
 RENEW = b"skerry renew\0"
 FETCH = b"skerry fetch\0"
 RETURN = b"skerry return\0"
+NETWORK = b"skerry network keys\0"
 
 
 class BadSignature(ValueError):
     """A signature that does not hold, with the reason as its text."""
-
-
-class Signed(Struct, frozen=True):
-    """Bytes and a signature (64 bytes) over a purpose and them."""
-
-    payload: bytes
-    signature: bytes
 
 
 class Delegation(Struct, frozen=True, omit_defaults=True):

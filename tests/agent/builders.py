@@ -4,13 +4,22 @@ import dataclasses
 from typing import Any
 
 from hypothesis import strategies as st
+from msgspec import structs
 
+from skerry_netplan.address import (
+    hub_address,
+    instance_address,
+    mesh_network,
+    node_network,
+    region_network,
+)
 from skerry_protocol import signing
 from skerry_protocol.app import App, Artifact, Availability, Ha, Overlap, Resources, Restart, Volume
 from skerry_protocol.codec import encode
 from skerry_protocol.ids import AppName, Claim, InstanceId, MeshName, NodeId, Region
 from skerry_protocol.lease import lease_for
 from skerry_protocol.messages import AppRevision, Assignment, Instance, Issued, Version
+from skerry_protocol.network import HubAt, Network
 
 MESH, REGION, NODE = MeshName("coast"), Region("north"), NodeId("naaaaaaaaaaaaaaaa")
 ROOT = bytes(range(32))
@@ -83,6 +92,21 @@ copies = st.builds(
     st.integers(0, len(VARIANTS) - 1),
 )
 assignments = st.lists(copies, max_size=4, unique_by=lambda one: (one.app, one.number))
+
+
+REGION_NETWORK = region_network(mesh_network(b"coast"), 0)
+
+
+def a_network(*instances: Instance, number: int = 1, endpoint: str = "192.0.2.1:51820") -> Network:
+    """The plan of the node with this number, with these instances."""
+    own = node_network(REGION_NETWORK, number)
+    hub = HubAt(b"h" * 32, str(hub_address(REGION_NETWORK)), (endpoint,))
+    addresses = {one.id: str(instance_address(own, one.id)) for one in instances}
+    return Network(str(mesh_network(b"coast")), str(REGION_NETWORK), str(own), (hub,), addresses=addresses)
+
+
+def with_network(assignment: Assignment, **changes: Any) -> Assignment:
+    return structs.replace(assignment, network=a_network(*assignment.instances, **changes))
 
 
 def issued(assignment: Assignment) -> Issued:

@@ -17,6 +17,7 @@ from skerry_protocol.codec import decode, encode
 from skerry_protocol.ids import MeshName, NodeName, Region, node_id
 from skerry_protocol.jointoken import format_token
 from skerry_protocol.messages import JoinReply, JoinRequest
+from skerry_protocol.network import Network
 from skerry_protocol.signing import delegate, new_key, pin, public_key
 from tests.natsrig import make_certificate
 
@@ -35,6 +36,7 @@ class StandIn:
     paths: list[str] = field(default_factory=list)
     respond: Callable[[JoinRequest], Answer] | None = None
     shown_status: int = 200
+    network: Network | None = None
 
     @property
     def address(self) -> str:
@@ -52,7 +54,9 @@ class StandIn:
         reply = JoinReply(state, node, name, MeshName("home"), Region("north"))
         if state == "joined":
             nats = ("tls://127.0.0.1:4222",)
-            reply = msgspec.structs.replace(reply, nats=nats, hubs=(self.address,), credentials="a.b.c")
+            reply = msgspec.structs.replace(
+                reply, nats=nats, hubs=(self.address,), credentials="a.b.c", network=self.network
+            )
         return 200, encode(reply)
 
 

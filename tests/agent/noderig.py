@@ -8,7 +8,8 @@ from pathlib import Path
 
 from skerry_agent.disk.files import Files
 from skerry_agent.joining.identity import Identity
-from skerry_agent.switch.node import Node, Places, Switched
+from skerry_agent.switch.node import Node, Switched
+from skerry_agent.switch.places import Places
 from skerry_agent.systemd.fake import FakeSystemd
 from skerry_protocol import signing
 from skerry_protocol.app import App

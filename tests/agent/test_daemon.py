@@ -5,6 +5,7 @@ Most of these take half a second: a real nats-server, and units that have to be 
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import msgspec
@@ -12,6 +13,9 @@ import pytest
 from msgspec import structs
 
 from skerry_agent.daemon import Agent
+from skerry_agent.disk import sealed
+from skerry_agent.disk.files import make_folder
+from skerry_agent.network.records import REACHED, STATUS, Reached, Status
 from skerry_agent.view.localclient import AgentError
 from skerry_agent.view.status import InstanceView
 from skerry_protocol.app import Health
@@ -72,6 +76,26 @@ async def test_what_was_missed_is_found_by_a_beat(mesh: Mesh) -> None:
         agent.node.accepted = agent.node.assignment = None
         agent.offers.newest_is(b.issued(first))
         await until(lambda: agent.node.accepted == b.issued(first))
+
+
+async def test_an_instance_starts_as_soon_as_its_network_is_there_and_the_way_is_proven_by_a_beat(
+    mesh: Mesh,
+) -> None:
+    run, first = mesh.rig.places.run, b.with_network(assignment(1, ONE, node=mesh.id))
+    async with mesh.agent() as agent:
+        mesh.publish(first)
+        assert "systemctl status skerry-net" in await mesh.step(agent, StepName.NETWORK, StepState.WAITING)
+        await until(lambda: bool(mesh.hub.beats) and "network" in mesh.hub.beats[-1][1].conditions)
+        status = Status(way="w", spaces=(ONE.instance.id,))
+        make_folder((run / STATUS).parent)
+        await asyncio.to_thread(sealed.write, run / STATUS, sealed.bytes_of(status))
+        await mesh.step(agent, StepName.HEALTHY, StepState.DONE)
+        assert await mesh.rig.up(WEB)
+        await until(lambda: "network" not in mesh.hub.beats[-1][1].conditions)
+        await until((run / REACHED).exists)
+        found = sealed.message(Reached, sealed.read(run / REACHED), REACHED)
+        assert isinstance(found, Reached)
+        assert (found.way, found.boot) == ("w", mesh.rig.systemd.boot_id())
 
 
 async def test_a_change_that_crashes_is_put_back_and_why_says_so(mesh: Mesh) -> None:

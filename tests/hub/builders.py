@@ -13,6 +13,7 @@ from skerry_protocol.app import App, Availability, Ha, OnReturn, Overlap, Place,
 from skerry_protocol.codec import encode
 from skerry_protocol.ids import AppName, InstanceId, NodeId, NodeName
 from skerry_protocol.messages import Assignment, Issued
+from skerry_protocol.network import AppNetwork, Port
 
 MESH = Mesh("coast", "north", 1, 1)
 
@@ -48,6 +49,12 @@ def ha(
 
 def row(app: App, revision: int = 1) -> AppRow:
     return AppRow(app.name, revision, app, "mara", "because")
+
+
+def publishing(name: str, replicas: int = 1, outside: int = 80, **more: object) -> App:
+    """A best-effort app whose copies take port `outside`/tcp of their nodes."""
+    network = AppNetwork({"main": Port(8000)}, publish={"main": outside})
+    return best_effort(name, replicas, network=network, **more)
 
 
 def gone(name: str, revision: int = 2) -> AppRow:

@@ -89,6 +89,7 @@ class Machine:
         self.id = node_id(self.public)
         self.reply: JoinReply | None = None
         self.number = 0
+        self.network_keys: tuple[bytes, bytes] | None = None
 
     def request(self, token: str, name: str | None = None) -> JoinRequest:
         """What it sends to join by a token's text."""
@@ -103,6 +104,8 @@ class Machine:
             hostname=self.hostname,
             name=None if name is None else NodeName(name),
             arch="x86_64",
+            link_key=self.network_keys[0] if self.network_keys else None,
+            direct_key=self.network_keys[1] if self.network_keys else None,
         )
 
     async def join(self, client: httpx.AsyncClient, token: str, name: str | None = None) -> httpx.Response:

@@ -20,7 +20,7 @@ ENVIRONMENT = {**os.environ, "PYTHONUNBUFFERED": "1"}
 
 
 Hub = Callable[..., Awaitable[Process]]
-RUN = ("run", "--listen", "127.0.0.1:0", "--nats", "nats://127.0.0.1:1")  # its NATS is away
+RUN = ("run", "--no-tunnels", "--listen", "127.0.0.1:0", "--nats", "nats://127.0.0.1:1")  # its NATS is away
 
 
 @pytest.fixture

@@ -19,12 +19,13 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def node() -> Iterator[Lab]:
     with Lab(f"edges-{os.getpid()}") as lab:
-        lab.up(1, hub_argv=STAND_IN, tied=True)
+        lab.up(2, hub_argv=STAND_IN, tied=True)
         yield lab
 
 
-@pytest.fixture(scope="module")
-def found(node: Lab) -> dict[str, str | list[str]]:
+@pytest.fixture(scope="module", params=["alone", "networked"])
+def found(node: Lab, request: pytest.FixtureRequest) -> dict[str, str | list[str]]:
+    """`alone`: with a loopback and nothing else; `networked`: in the namespace that skerry-net makes."""
     argv = [
         "env",
         "-C",
@@ -33,8 +34,10 @@ def found(node: Lab) -> dict[str, str | list[str]]:
         sys.executable,
         "-m",
         "tests.agent.edges_rehearsal",
+        request.param,
     ]
-    read = json.loads(node.run("n1", argv, timeout=120).stdout)
+    name = "n1" if request.param == "alone" else "n2"
+    read = json.loads(node.run(name, argv, timeout=120).stdout)
     assert isinstance(read, dict)
     return read
 
@@ -54,6 +57,14 @@ def test_check(name: str, found: dict[str, str | list[str]]) -> None:
         assert BAD[name] in found[name]
     else:
         assert found[name] == "ok"
+
+
+def test_a_network_of_the_mesh_is_the_one_that_was_made_for_it(found: dict[str, str | list[str]]) -> None:
+    """With the resolver's file in the place of the machine's; else an empty one of its own."""
+    assert str(found["namespace"]).startswith("net:")
+    assert found["made"] in {"", found["namespace"]}
+    assert found["resolver"] == found["told"]
+    assert bool(found["told"]) == bool(found["made"])
 
 
 def test_no_failed_check_is_left_behind(found: dict[str, str | list[str]]) -> None:

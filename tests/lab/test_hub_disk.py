@@ -22,7 +22,7 @@ from tests.lab.steps import Step, failing, traced
 
 DATABASE = ("pwrite64", "fdatasync")
 TIED = ("setpriv", "--pdeathsig", "KILL", "--")
-SERVE = ("--listen", "127.0.0.1:18443", "--nats", "none")
+SERVE = ("--no-tunnels", "--listen", "127.0.0.1:18443", "--nats", "none")
 WITHIN_S = 20.0
 APP = '[app.{}]\nrun = ["/bin/true"]\navailability = "best-effort"\n'
 

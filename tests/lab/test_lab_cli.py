@@ -23,13 +23,18 @@ def test_a_session(bare_lab: Lab) -> None:
         return done.stdout
 
     assert said("up", "--nodes", "1", "--bare").splitlines()[1:] == [
-        "NAME  STATE    ADDRESS    LINK  STARTS",
-        "hub   off      10.77.0.2  ok    0",
-        "n1    running  10.77.1.2  ok    1",
+        "NAME  STATE    ADDRESS    NAT   OUTSIDE    LINK  STARTS",
+        "hub   off      10.77.0.2  -     10.77.0.2  ok    0",
+        "n1    running  10.77.1.2  cone  10.78.1.2  ok    1",
     ]
     assert said("cut", "n1", "--direction", "up").startswith("cut: n1 (0.")
-    assert said("status").splitlines()[2] == "n1    running  10.77.1.2  cut (up)  1"
+    assert said("status").splitlines()[2] == "n1    running  10.77.1.2  cone  10.78.1.2  cut (up)  1"
     assert said("heal", "n1").startswith("healed: n1 (0.")
+    assert said("nat", "n1", "symmetric", "--udp-timeout", "9").startswith("n1 is behind: symmetric (0.")
+    assert said("mtu", "n1", "1300", "--silent").startswith("n1: mtu 1300, silent (0.")
+    assert said("move", "n1").startswith("moved: n1 (0.")
+    line = "n1    running  10.77.1.2  symmetric  10.78.1.3  mtu 1300 (silent)  1"
+    assert said("status").splitlines()[2] == line
     assert said("poweroff", "n1").startswith("off: n1 (0.")
     assert said("boot", "n1").startswith("booted: n1 (")
     assert said("reboot", "n1").startswith("rebooted: n1 (")
@@ -39,6 +44,11 @@ def test_a_session(bare_lab: Lab) -> None:
         "address": "10.77.1.2",
         "cut": None,
         "boots": 3,
+        "nat": "symmetric",
+        "outside": "10.78.1.3",
+        "udp_timeout": 9,
+        "mtu": 1300,
+        "silent": True,
     }
     assert said("down").startswith("the lab is down (0.")
     assert "there was no lab" in said("down")
@@ -64,6 +74,7 @@ def test_errors_are_one_line(lab: Lab) -> None:
         (["up"], f"cannot start the lab '{name}': it is up ('skerry lab --name {name} down' ends it)"),
         (["boot", "n9"], "cannot find a node 'n9': this lab has n1, n2"),
         (["boot", "n1"], "cannot boot n1: it is running"),
+        (["nat", "hub", "cone"], "cannot find a node 'hub': this lab has n1, n2"),
         (["resume", "n1"], "cannot resume n1: it is running, not paused"),
         (["hub", "start"], "cannot start the hub: it is running"),
     ):

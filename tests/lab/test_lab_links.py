@@ -1,4 +1,4 @@
-"""A cut is silence: no reset, no refusal, no unreachable. And nobody gets out of the lab."""
+"""A cut is silence: no reset, no refusal, no unreachable. And nobody gets out of the lab. n1 and n2 share a LAN."""
 
 import sys
 from typing import Literal
@@ -67,7 +67,7 @@ def echo_lab(bare_lab: Lab) -> Lab:
 def test_everybody_reaches_everybody_by_name(echo_lab: Lab) -> None:
     assert fare(echo_lab, "n1", "hub") == "stands"
     assert fare(echo_lab, "n1", "n2", 1) == "Connection refused"
-    assert fare(echo_lab, "n1", "fd77:0:0:2::2", 1) == "Connection refused"
+    assert fare(echo_lab, "n1", "fd77:0:0:1::3", 1) == "Connection refused"
 
 
 def test_nobody_reaches_beyond(echo_lab: Lab) -> None:
@@ -87,6 +87,7 @@ def test_a_cut_is_silence_for_new_and_old_connections(echo_lab: Lab, cut: str) -
         assert fare(echo_lab, "n1", "hub") == "silence"
         assert fare(echo_lab, "n1", "10.77.1.1") == ("silence" if cut == "n1" else "Connection refused")
         assert fare(echo_lab, "n2", "hub") == ("stands" if cut == "n1" else "silence")
+        assert fare(echo_lab, "n2", "n1", 1) == ("silence" if cut == "n1" else "Connection refused")
         talk.stdin.write("a\n")
         talk.stdin.flush()
         assert talk.stdout.readline() == "silence\n"
@@ -99,7 +100,7 @@ def test_a_cut_is_silence_for_new_and_old_connections(echo_lab: Lab, cut: str) -
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_a_cut_may_be_one_way(echo_lab: Lab, direction: Literal["up", "down"]) -> None:
     """Datagrams still come through the other way; a connection needs both."""
-    sender, receiver, address = ("n2", "n1", "10.77.1.2") if direction == "up" else ("n1", "n2", "10.77.2.2")
+    sender, receiver, address = ("n2", "n1", "10.77.1.2") if direction == "up" else ("n1", "n2", "10.77.1.3")
     echo_lab.cut("n1", direction=direction)
     with echo_lab.popen(receiver, [sys.executable, "-c", LISTEN]) as heard:
         assert heard.stdout

@@ -6,7 +6,7 @@ import hashlib
 
 from hypothesis import strategies as st
 
-from skerry_netplan.address import UniqueLocal, hub_address, instance_address, node_network
+from skerry_netplan.address import UniqueLocal, hub_address, instance_address, node_address, node_network
 from skerry_netplan.model import Copy, Member, Region
 from skerry_protocol.ids import AppName, NodeId, NodeName, instance_id
 from skerry_protocol.network import AppNetwork, HubAt, Port
@@ -30,14 +30,15 @@ def member(number: int, direct: bool = True) -> Member:
     )
 
 
-def copy(app: str, number: int, node: int) -> Copy:
+def copy(app: str, number: int, node: int, host: bool = False) -> Copy:
     entropy = hashlib.sha256(f"{app} {number} {node}".encode()).digest()
-    return Copy(instance_id(AppName(app), number, entropy), AppName(app), number, NodeId(f"id{node}"))
+    return Copy(instance_id(AppName(app), number, entropy), AppName(app), number, NodeId(f"id{node}"), host)
 
 
 def at(copy: Copy) -> str:
     """A copy's address."""
-    return str(instance_address(node_network(ADDRESSES.region, int(copy.node.removeprefix("id"))), copy.id))
+    node = node_network(ADDRESSES.region, int(copy.node.removeprefix("id")))
+    return str(node_address(node) if copy.host else instance_address(node, copy.id))
 
 
 def says(*reaches: str, **ports: int) -> AppNetwork:
@@ -54,14 +55,17 @@ def region(members: int | list[Member], *copies: Copy, **apps: AppNetwork) -> Re
 
 @st.composite
 def regions(draw: st.DrawFn) -> Region:
-    """Up to six nodes with numbers of their own, up to five apps of which any may reach any, and one that is not."""
+    """Up to six nodes with numbers of their own, up to five apps of which any may reach any, and one that is not.
+
+    Of one app some copies may be on their nodes' own networks, some not: an app changes, and not everywhere at once.
+    """
     numbers = draw(st.lists(st.integers(1, (1 << 24) - 1), min_size=1, max_size=6, unique=True))
     members = [member(number, direct=draw(st.booleans())) for number in numbers]
     names = draw(st.lists(st.sampled_from("abcde"), max_size=5, unique=True))
     copies: list[Copy] = []
     for app in names:
         on = draw(st.lists(st.sampled_from(numbers), max_size=3))
-        copies += [copy(app, number, node) for number, node in enumerate(on, 1)]
+        copies += [copy(app, number, node, host=draw(st.booleans())) for number, node in enumerate(on, 1)]
     reached = st.lists(st.sampled_from("abcdez"), max_size=4, unique=True)
     apps = {app: says(*draw(reached), main=draw(st.integers(1, 65535))) for app in names}
     return region(members, *draw(st.permutations(copies)), **apps)

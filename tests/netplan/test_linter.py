@@ -83,6 +83,13 @@ def test_what_is_wrong_is_said(broken: Network, said: str) -> None:
     assert said in "\n".join(faults(broken))
 
 
+def test_copies_on_the_network_of_a_node_are_at_its_own_address() -> None:
+    assert faults(replace(PLAN, neighbours=db("fd01:203:405:100:1::1", "fd01:203:405:100:2::1"))) == ()
+    assert faults(replace(PLAN, neighbours=db("fd01:203:405:100::1"))) == (
+        "db's fd01:203:405:100::1 is on no node that the plan leads to",
+    )
+
+
 def test_all_faults_are_said_at_once() -> None:
     broken = replace(PLAN, hubs=hub(endpoints=("a", "b")), addresses={INSTANCE: "x"})
     assert len(faults(broken)) == 3

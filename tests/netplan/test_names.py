@@ -63,6 +63,14 @@ def test_whose_a_name_is(name: str, ours: bool) -> None:
     assert is_ours(name) == ours
 
 
+def test_copies_that_share_their_nodes_address_are_one_answer() -> None:
+    shared = region(
+        2, copy("web", 1, 1), copy("db", 1, 2, True), copy("db", 2, 2, True), web=says("db"), db=says()
+    )
+    names = zone(Planner(shared).plan(NodeId("id1")), NodeName("n1"))
+    assert names.find("db.skerry") == names.find("2.db.skerry") == (IPv6Address("fd01:203:405:100:2::1"),)
+
+
 @given(regions(), st.data())
 def test_health_changes_no_set(one: Region, data: st.DataObject) -> None:
     node = next(iter(one.members.values()))
@@ -70,4 +78,5 @@ def test_health_changes_no_set(one: Region, data: st.DataObject) -> None:
     for name, addresses in found.names.items():
         ailing = data.draw(st.sets(st.sampled_from(addresses))) if addresses else set()
         assert set(found.find(name, ailing) or ()) == set(addresses)
+        assert len(set(addresses)) == len(addresses)
         assert all(address in IPv6Network("fd01:203:405:100::/56") for address in addresses)

@@ -84,6 +84,33 @@ def test_what_is_reached_and_not_there_is_said() -> None:
     assert [one.app for one in planner.plan(NodeId("id1")).neighbours] == [LOG]
 
 
+def test_copies_on_the_network_of_their_node_are_at_its_address() -> None:
+    one = region(
+        2,
+        copy("web", 1, 1),
+        copy("db", 1, 2, True),
+        copy("db", 2, 2, True),
+        web=says("db"),
+        db=says(sql=5432),
+    )
+    found = plans(one)
+    assert found[NodeName("n2")].addresses == {}
+    (db,) = found[NodeName("n1")].neighbours
+    assert db.copies == (CopyAt(1, "fd01:203:405:100:2::1"), CopyAt(2, "fd01:203:405:100:2::1"))
+    assert [mate.name for mate in found[NodeName("n2")].mates] == ["n1"]
+
+
+def test_two_of_one_number_at_one_address_are_one() -> None:
+    first = copy("db", 1, 2, True)
+    moved = replace(first, id=copy("db", 1, 3).id)
+    (db,) = (
+        Planner(region(2, copy("web", 1, 1), first, moved, web=says("db"), db=says()))
+        .plan(NodeId("id1"))
+        .neighbours
+    )
+    assert db.copies == (CopyAt(1, "fd01:203:405:100:2::1"),)
+
+
 def test_another_app_changes_no_plan_but_those_around_it() -> None:
     before = region(
         4, copy("web", 1, 1), copy("db", 1, 2), copy("log", 1, 3), web=says("db"), db=says(), log=says()
@@ -123,6 +150,15 @@ def test_who_may_talk_is_known_at_both_ends(one: Region) -> None:
             assert str(one.address_of(server)) in addresses(here, server.app)
             assert str(one.address_of(client)) in addresses(there, client.app)
             assert client.node == server.node or one.members[server.node].name in {m.name for m in here.mates}
+
+
+@given(regions())
+def test_what_has_an_address_of_its_own_is_on_no_host_network(one: Region) -> None:
+    for plan in plans(one).values():
+        assert plan.addresses.keys() <= {copy.id for copy in one.copies if not copy.host}
+    assert sum(len(plan.addresses) for plan in plans(one).values()) == sum(
+        not copy.host for copy in one.copies
+    )
 
 
 @given(regions())

@@ -13,13 +13,13 @@ from pathlib import Path
 import msgpack
 import msgspec
 
-from skerry_protocol import app, lease, messages, network, signing
+from skerry_protocol import app, lease, messages, network, signed, signing
 from skerry_protocol.codec import encode
 
 FOLDER = Path(__file__).parent.parent / "golden"
 MESSAGES = {
     name: kind
-    for module in (app, lease, messages, network, signing)
+    for module in (app, lease, messages, network, signed, signing)
     for name, kind in vars(module).items()
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__
 }

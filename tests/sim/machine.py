@@ -18,7 +18,7 @@ from skerry_agent.daemon import Agent
 from skerry_agent.disk.disk import StateDir
 from skerry_agent.joining import identity as identities
 from skerry_agent.joining.identity import Identity
-from skerry_agent.switch.node import Places
+from skerry_agent.switch.places import Places
 from skerry_agent.systemd.fake import FakeSystemd
 from skerry_agent.systemd.port import Outcome, UnitChanged
 from skerry_agent.units.restore import restore

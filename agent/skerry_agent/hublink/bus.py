@@ -27,12 +27,13 @@ from skerry_protocol.messages import Ask, AskPart, Beat, BeatReply, ReportBatch
 
 from . import buslink
 from .answers import Answers
-from .buslink import BusError, Login, LoginRefused, NotConnected
+from .buslink import BusError, Login, LoginRefused, NotConnected, Unanswered
 from .natslib import APIError, Client, Msg, errors
 
 log = logging.getLogger(__name__)
 
 REFUSALS = 3
+SILENCES = 2  # each takes ten seconds to show
 BACK_OFF_LEAST_S = 0.25
 BACK_OFF_SOON_S = 15.0  # for the first minutes: a hub that was started anew is to be found again soon
 SOON_TRIES = 50
@@ -63,14 +64,14 @@ class Handlers:
 
     `on_ask` sends parts; `send` raises BusError once nobody listens. It runs beside everything else, and is cancelled
     when the connection ends. The others hold up what comes after them. An exception of any of them is logged, no more.
-    `on_refused`: NATS did not let this node in, REFUSALS times or more in a row.
+    `on_shut_out`: NATS did not let this node in, REFUSALS times or more in a row; or nothing answered, SILENCES times.
     """
 
     on_assign: Callable[[bytes], Awaitable[None]]
     on_ask: Callable[[Ask, Send], Awaitable[None]]
     on_nudge: Callable[[], Awaitable[None]]
     on_connected: Callable[[], Awaitable[None]] = nothing
-    on_refused: Callable[[], Awaitable[None]] = nothing
+    on_shut_out: Callable[[], Awaitable[None]] = nothing
 
 
 class NodeBus:
@@ -97,25 +98,40 @@ class NodeBus:
         self._client: Client | None = None
         self._lost = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._asking: asyncio.Task[None] | None = None
         self._jitter = random.SystemRandom()
 
     async def run(self) -> None:
         """Keeps a connection until cancelled."""
-        failures = refusals = 0
+        try:
+            await self._kept_up()
+        finally:
+            if self._asking is not None:
+                self._asking.cancel()
+
+    async def _kept_up(self) -> None:
+        failures = refusals = silences = 0
         while True:
-            was_up = refused = False
+            was_up, error = False, None
             try:
                 was_up = await self._once()
                 self.trouble = "the connection to NATS ended"
-            except BusError as error:
-                self.trouble = str(error)
-                refused = isinstance(error, LoginRefused)
-            refusals = refusals + 1 if refused else 0
-            if refusals >= REFUSALS:
-                await _guarded("that NATS refuses the login", self._do.on_refused())
+            except BusError as failure:
+                self.trouble, error = str(failure), failure
+            refusals = refusals + 1 if isinstance(error, LoginRefused) else 0
+            # Where nothing answers it may be the tunnel, whose other end does not know this node any more.
+            silences = silences + 1 if isinstance(error, Unanswered) else 0
+            if refusals >= REFUSALS or silences >= SILENCES:
+                self._shut_out()
             failures = 0 if was_up else failures + 1
             log.info("%s (trying again)", self.trouble)
             await self._back_off(failures)
+
+    def _shut_out(self) -> None:
+        """Beside the next tries: who is asked may not answer either, for long."""
+        if self._asking is None or self._asking.done():
+            what = "that NATS does not let this node in"
+            self._asking = asyncio.create_task(_guarded(what, self._do.on_shut_out()))
 
     def log_in(self, login: Login) -> None:
         """Connect with these credentials from now on, and at once."""

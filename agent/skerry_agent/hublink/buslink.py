@@ -35,6 +35,7 @@ REFUSALS = (
     "authentication expired",
     pinned.NOT_DELEGATED,
 )
+UNANSWERED = ("timeout", "timed out", "unreachable", "no route", "no answer")
 KEPT = 5
 NONCE = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
@@ -49,6 +50,10 @@ class NotConnected(BusError):
 
 class LoginRefused(BusError):
     """NATS is there, and does not take these credentials, or shows a key that this node does not know."""
+
+
+class Unanswered(BusError):
+    """Nothing comes back from where NATS should be, not even that it does not listen."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,9 @@ def _why(servers: Sequence[str], heard: list[str]) -> BusError:
     for reason in heard:
         if any(word in reason.lower() for word in REFUSALS):
             return LoginRefused(f"{where}: {reason}")
-    return BusError(f"{where}: {heard[-2] if len(heard) > 1 else heard[-1]}")
+    reason = heard[-2] if len(heard) > 1 else heard[-1]
+    silent = any(word in reason.lower() for word in UNANSWERED)
+    return (Unanswered if silent else BusError)(f"{where}: {reason}")
 
 
 def heed() -> None:

@@ -22,6 +22,9 @@ from skerry_protocol.signing import JOIN, join_words, public_key, sign
 
 from ..disk.disk import DiskError
 from ..hublink.https import HttpsError, Met, PinnedHttps, WrongMesh
+from ..network.keys import forget, public_keys
+from ..network.telling import told, write_wanted
+from ..network.wanted import first
 from .identity import Identity, IdentityError, load, machine_key, save
 from .machine import Machine, this_machine
 
@@ -91,12 +94,12 @@ def _join(
     key = machine_key(state)
     announced = False
     while True:
-        reply = _ask(hub, _request(token, key, name, labels, machine))
+        reply = _ask(hub, _request(token, key, public_keys(state), name, labels, machine))
         if isinstance(
             reply, _Refusal
         ):  # forgotten for good under this key: the rule is a new key, a new node
-            key = machine_key(state, fresh=True)
-            reply = _ask(hub, _request(token, key, name, labels, machine))
+            key = _another(state)
+            reply = _ask(hub, _request(token, key, public_keys(state), name, labels, machine))
             if isinstance(reply, _Refusal):
                 raise _refused(reply)
         if reply.state == JOINED:
@@ -117,15 +120,23 @@ def _usable(state: Path) -> Identity | None:
         return None
 
 
+def _another(state: Path) -> bytes:
+    """Another node's keys: whoever else has a copy of this disk may go on as the former one."""
+    forget(state)
+    return machine_key(state, fresh=True)
+
+
 def _request(
-    token: JoinToken, key: bytes, name: str | None, labels: dict[str, str], machine: Machine
-) -> JoinRequest:
+    token: JoinToken, key: bytes, network: tuple[bytes, bytes], name: str | None, labels: dict[str, str],
+    machine: Machine,
+) -> JoinRequest:  # fmt: skip
     public = public_key(key)
     proof = sign(key, JOIN, join_words(token.id, token.secret, public)).signature
     return JoinRequest(
         token=token.id, secret=token.secret, machine_key=public, proof=proof, hostname=machine.hostname,
         name=None if name is None else NodeName(name), arch=machine.arch, memory_bytes=machine.memory_bytes,
-        cpu_milli=machine.cpu_milli, features=FEATURES, labels=labels, machine=machine.mark,
+        cpu_milli=machine.cpu_milli, features=FEATURES, labels=labels, machine=machine.mark, link_key=network[0],
+        direct_key=network[1],
     )  # fmt: skip
 
 
@@ -170,5 +181,7 @@ def _keep(state: Path, key: bytes, token: JoinToken, met: Met, reply: JoinReply)
         pin=token.pin, delegation=encode(met.signed), hubs=reply.hubs or token.hubs, nats=reply.nats,
         credentials=reply.credentials, tls_certificate=reply.tls_certificate,
     )  # fmt: skip
+    if reply.network is not None:
+        write_wanted(state, first(reply.network, reply.name, told(state)))
     save(state, found)
     return found

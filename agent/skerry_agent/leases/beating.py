@@ -23,6 +23,7 @@ from ..disk import sealed
 from ..disk.disk import DiskError
 from ..disk.files import REAL, Files, make_folder
 from ..hublink.bus import BusError, NodeBus
+from ..network.hinted import Beside
 from ..switch.node import Node
 from ..systemd import JobResult, LoadState, Outcome, Systemd, UnitState
 from . import grants
@@ -66,6 +67,7 @@ class Beating:
     def __init__(
         self, node: Node, systemd: Systemd, bus: NodeBus, on_reply: OnReply, version: str, run: Path = RUN,
         timers: Path = TIMERS, on_unfit: Callable[[], None] = nothing, files: Files = REAL,
+        on_sending: Callable[[int], Beside] = lambda _at_ms: Beside(),
     ) -> None:  # fmt: skip
         self._node = node
         self._systemd = systemd
@@ -74,6 +76,7 @@ class Beating:
         self._version = version
         self._run = run
         self._on_unfit = on_unfit
+        self._on_sending = on_sending
         self._files = files
         self._leases = Leases(systemd, timers, files)
         self._fencing = Fencing(systemd, run / "fence", files)
@@ -170,8 +173,9 @@ class Beating:
         at_us = self._at_us = max(self._systemd.boottime_us(), self._at_us + 1)
         state, number = grants.beat_sent(self.state, at_us // 1000)
         self._keep(state)
+        beside = self._on_sending(at_us // 1000)
         try:
-            reply = await self._bus.beat(self._message(stopped, at_us))
+            reply = await self._bus.beat(self._message(stopped, at_us, beside))
         except BusError as error:
             self.trouble = str(error)
             return False
@@ -182,7 +186,7 @@ class Beating:
         await self._on_reply(reply)
         return True
 
-    def _message(self, stopped: bool, at_us: int) -> Beat:
+    def _message(self, stopped: bool, at_us: int, beside: Beside) -> Beat:
         node = self._node
         return Beat(
             boot=self.state.boot,
@@ -198,6 +202,8 @@ class Beating:
             agent=self._version,
             term=self.state.term,
             at_us=at_us,
+            hint=beside.hint,
+            lan=beside.lan,
         )
 
     async def _do(self, actions: tuple[grants.Action, ...]) -> None:

@@ -1,9 +1,11 @@
-"""Commit-confirm: a plan that costs a node its hub is taken back, without anybody's help.
+"""Commit-confirm: a way to the hub that costs a node its hub is taken back, without anybody's help.
 
-A new plan is on trial until the hub answers a beat that was sent under it. A node that reached its hub before the
-change and does not within TRIAL_MS afterwards takes up the confirmed plan again; so does one that booted meanwhile.
-What was taken back is tried again some minutes later, once the hub is reached, and held after TRIES failures until
-there is another plan. Pure: moments are CLOCK_BOOTTIME in milliseconds, plans are known by their digests.
+A plan's way (`records.Plan.way`) is all of it that can cost the hub. A new way is on trial until the hub answers a beat
+that was sent under it. A node that reached its hub before the change and does not within TRIAL_MS afterwards takes up
+the confirmed way again; so does one that booted meanwhile. What was taken back is tried again some minutes later, once
+the hub is reached, and held after TRIES failures until there is another way. A plan that brings nothing but other
+instances is no trial: a hub that is merely away takes nothing from what runs. Pure: moments are CLOCK_BOOTTIME in
+milliseconds, ways are known by their digests.
 """
 
 from __future__ import annotations
@@ -16,17 +18,17 @@ AGAIN_MS = 5 * 60_000
 
 
 class Trial(Struct, frozen=True, omit_defaults=True):
-    """A plan in use that is not confirmed: until when (CLOCK_BOOTTIME, of this boot) it may be."""
+    """A way in use that is not confirmed: until when (CLOCK_BOOTTIME, of this boot) it may be."""
 
-    digest: str
+    way: str
     boot: str
     until_ms: int
 
 
 class Failed(Struct, frozen=True, omit_defaults=True):
-    """A plan that was taken back: how often, why last, and from when (of this boot) it may be tried again."""
+    """A way that was taken back: how often, why last, and from when (of this boot) it may be tried again."""
 
-    digest: str
+    way: str
     times: int
     reason: str
     boot: str = ""
@@ -39,7 +41,7 @@ class Failed(Struct, frozen=True, omit_defaults=True):
 
 
 class Standing(Struct, frozen=True, omit_defaults=True):
-    """What the node keeps on disk of this. `confirmed`: the plan to go back to; None: there is none yet."""
+    """What the node keeps on disk of this. `confirmed`: the way to go back to; None: there is none yet."""
 
     confirmed: str | None = None
     trial: Trial | None = None
@@ -47,37 +49,37 @@ class Standing(Struct, frozen=True, omit_defaults=True):
 
     @property
     def in_use(self) -> str | None:
-        """The plan that the kernel is to have."""
-        return self.trial.digest if self.trial else self.confirmed
+        """The way that the kernel is to have."""
+        return self.trial.way if self.trial else self.confirmed
 
 
-def offered(standing: Standing, digest: str, reached: bool, boot: str, now_ms: int) -> Standing:
-    """The newest plan that the node accepted. `reached`: its hub answers under what is in use.
+def offered(standing: Standing, way: str, reached: bool, boot: str, now_ms: int) -> Standing:
+    """The way of the newest plan that the node accepted. `reached`: its hub answers under what is in use.
 
-    Without a hub nothing can be lost, and nothing learned by a trial: the plan is simply taken. But a trial that runs
-    may be what cost the hub: then the newer plan has what is left of its time.
+    Without a hub nothing can be lost, and nothing learned by a trial: it is simply taken. But a trial that runs
+    may be what cost the hub: then the newer way has what is left of its time.
     """
-    if digest == standing.in_use:
+    if way == standing.in_use:
         return standing
     if reached:
         standing = confirmed(standing)
     failed = standing.failed
-    if failed is not None and failed.digest != digest:
+    if failed is not None and failed.way != way:
         failed = None
     if standing.trial is not None:
-        return structs.replace(standing, trial=structs.replace(standing.trial, digest=digest), failed=failed)
+        return structs.replace(standing, trial=structs.replace(standing.trial, way=way), failed=failed)
     if standing.confirmed is None or not reached:
-        return Standing(digest) if failed is None else structs.replace(standing, failed=failed)
+        return Standing(way) if failed is None else structs.replace(standing, failed=failed)
     if failed is not None and (failed.held or (failed.boot == boot and now_ms < failed.again_ms)):
         return standing
-    return Standing(standing.confirmed, Trial(digest, boot, now_ms + TRIAL_MS), failed)
+    return Standing(standing.confirmed, Trial(way, boot, now_ms + TRIAL_MS), failed)
 
 
 def confirmed(standing: Standing) -> Standing:
     """The hub has answered a beat that was sent under what is in use."""
     if standing.trial is None:
         return standing
-    return Standing(standing.trial.digest)
+    return Standing(standing.trial.way)
 
 
 def looked_at(standing: Standing, boot: str, now_ms: int) -> Standing:
@@ -101,6 +103,6 @@ def due_ms(standing: Standing) -> int | None:
 
 
 def _taken_back(standing: Standing, trial: Trial, reason: str, boot: str, now_ms: int) -> Standing:
-    before = standing.failed.times if standing.failed and standing.failed.digest == trial.digest else 0
-    failed = Failed(trial.digest, before + 1, reason, boot, now_ms + AGAIN_MS)
+    before = standing.failed.times if standing.failed and standing.failed.way == trial.way else 0
+    failed = Failed(trial.way, before + 1, reason, boot, now_ms + AGAIN_MS)
     return Standing(standing.confirmed, None, failed)

@@ -79,7 +79,12 @@ Action = Begin | Turn
 
 def new_path(endpoints: Sequence[str], now_ms: int) -> tuple[Path, tuple[Action, ...]]:
     """A path that begins with the first endpoint (at least one)."""
-    path = Path(Way.TRYING, tuple(endpoints), 0, now_ms, now_ms)
+    return _anew(Path(Way.TRYING, tuple(endpoints), 0, now_ms, now_ms), now_ms)
+
+
+def _anew(path: Path, now_ms: int) -> tuple[Path, tuple[Action, ...]]:
+    """From the first endpoint on. What is counted stays: a session that lives says nothing, only what is heard now."""
+    path = replace(path, way=Way.TRYING, endpoint=0, since_ms=now_ms, heard_ms=now_ms - 1)
     return path, (Begin(path.at),)
 
 
@@ -90,7 +95,7 @@ def with_endpoints(path: Path, endpoints: Sequence[str], now_ms: int) -> tuple[P
     if path.way is Way.DIRECT:
         at = endpoints.index(path.at) if path.at in endpoints else 0
         return replace(path, endpoints=tuple(endpoints), endpoint=at), ()
-    return new_path(endpoints, now_ms)
+    return _anew(replace(path, endpoints=tuple(endpoints), rounds=0), now_ms)
 
 
 def looked(path: Path, seen: Counted, now_ms: int) -> tuple[Path, tuple[Action, ...]]:
@@ -114,7 +119,7 @@ def _counted(path: Path, seen: Counted, now_ms: int) -> Path:
 
 
 def _tried(path: Path, now_ms: int) -> tuple[Path, tuple[Action, ...]]:
-    if path.last.session and path.heard_ms >= path.since_ms and path.last.received:
+    if path.last.session and path.heard_ms >= path.since_ms:
         return replace(path, way=Way.DIRECT, since_ms=now_ms, heard_ms=now_ms, rounds=0), (Turn(direct=True),)
     if now_ms - path.since_ms < TRY_MS:
         return path, ()
@@ -129,8 +134,8 @@ def _used(path: Path, now_ms: int) -> tuple[Path, tuple[Action, ...]]:
     unanswered = path.last.sent - path.sent >= ANSWERED
     if path.last.session and silence < (SILENT_MS if unanswered else QUIET_MS):
         return path, ()
-    again, begins = new_path(path.endpoints, now_ms)
-    return replace(again, last=path.last, sent=path.sent), (Turn(direct=False), *begins)
+    again, begins = _anew(path, now_ms)
+    return again, (Turn(direct=False), *begins)
 
 
 def _rested(path: Path, now_ms: int) -> tuple[Path, tuple[Action, ...]]:
@@ -139,5 +144,4 @@ def _rested(path: Path, now_ms: int) -> tuple[Path, tuple[Action, ...]]:
         return replace(path, way=Way.DIRECT, since_ms=now_ms, rounds=0), (Turn(direct=True),)
     if now_ms - path.since_ms < min(REST_MS << min(path.rounds - 1, 8), REST_MOST_MS):
         return path, ()
-    again, begins = new_path(path.endpoints, now_ms)
-    return replace(again, last=path.last, sent=path.sent, rounds=path.rounds), begins
+    return _anew(path, now_ms)

@@ -27,8 +27,11 @@ RELOAD_SECONDS = 60.0
 PATTERN = "skerry-*"
 # Shipped beside the rendered ones; never an instance's.
 OWN = frozenset(
-    {"skerry-agent.service", "skerry-restore.service", "skerry-net.service", "skerry-fence.service"}
-)
+    {
+        "skerry-agent.service", "skerry-restore.service", "skerry-net.service", "skerry-fence.service",
+        "skerry-wireguard@.service", "skerry-wireguard@skerry.service", "skerry-wireguard@skerry-direct.service",
+    }
+)  # fmt: skip
 VERBS = {do.StartUnit: "start", do.RestartUnit: "restart", do.StopUnit: "stop", do.CheckStop: "start"}
 
 

@@ -9,15 +9,15 @@ Order of calls: `open`, then `offer`, `roll_back`, `clear` and `switch` in any o
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from msgspec import Struct
 
 from skerry_protocol.ids import AppName, InstanceId
 from skerry_protocol.messages import Assignment, Instance, Issued, Override
+from skerry_protocol.network import Network
 from skerry_protocol.signing import Delegation
 
 from ..assignments.accept import Alarm, Decision, Held, Refuse, Repeat, Take, decide
@@ -34,21 +34,24 @@ from ..disk.disk import ACCEPTED, APPLIED, Damaged, DiskError, Kept, StateDir
 from ..disk.files import REAL, Files
 from ..disk.former import former_owner, own, set_aside
 from ..joining.identity import Identity
+from ..network.telling import Telling
 from ..systemd import Outcome, Systemd
 from ..units import policy as policies
-from ..units.render import NodeFacts, Paths, Rendered
-from ..units.unitfiles import CONTROL, UnitFiles
+from ..units.render import NodeFacts, Rendered
+from ..units.unitfiles import UnitFiles
 from . import overrides as words
 from . import revisions
 from .actions import Begin, Settle
 from .executor import Executor, Failure, Recorded, observe
 from .observed import Observed, for_switch
 from .overrides import NotPossible
+from .places import Places
 from .plan import Plan, plan
 from .strangers import by_hand, edited, strangers
 from .target import State, Target, begin, build, finish, settle
 
 T = TypeVar("T", bound=Struct)
+LOUD = frozenset({"disk", "network"})  # conditions of which the hub is to hear at once
 
 
 def _nobody() -> None:
@@ -57,29 +60,16 @@ def _nobody() -> None:
 
 @dataclass(frozen=True)
 class Switched:
-    """How one switch went. `changed`: the instances that were settled on something new."""
+    """How one switch went. `changed`: the instances that were settled on something new.
+
+    `told`: skerry-net can see what network is wanted.
+    """
 
     plan: Plan
     target: Target | None
     failures: tuple[Failure, ...]
     changed: frozenset[InstanceId]
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where this node keeps things; elsewhere in tests."""
-
-    state: Path = Path("/var/lib/skerry")
-    units: Path = Path("/etc/systemd/system")
-    policy: Path = Path(policies.WHERE)
-    run: Path = Path("/run/skerry")
-    run_units: Path = Path("/run/systemd/system")
-    control: Path = CONTROL
-
-    @property
-    def rendering(self) -> Paths:
-        """The same for the renderer."""
-        return Paths(str(self.units), str(self.state / "instances"), str(self.state / "artifacts"))
+    told: bool = True
 
 
 class Node:
@@ -100,10 +90,11 @@ class Node:
         self.edited: dict[
             InstanceId, tuple[str, ...]
         ] = {}  # unit files that were changed by hand, when last seen
-        self.on_disk: Callable[[], None] = _nobody  # called when the condition `disk` begins or ends
+        self.on_trouble: Callable[[], None] = _nobody  # called when one of LOUD begins or ends
         self._seen = Seen()
         self._words = Words()  # as they are on disk
         self._trouble: dict[str, str] = {}
+        self.telling = Telling(places.state, places.run, files)
         self._files = UnitFiles(places.rendering, files, places.control)
         self._executor = Executor(systemd, self._files, self._settled)
         self._target: Target | None = None
@@ -168,19 +159,18 @@ class Node:
 
     def writing(self, what: str, trouble: str | None) -> None:
         """Whether `what` could be kept on disk. The condition `disk` is there while anything can't be."""
-        before = "disk" in self.conditions
         if trouble is None:
             self._trouble.pop(what, None)
         else:
             self._trouble[what] = trouble
         self._condition("disk", "; ".join(dict.fromkeys(self._trouble.values())))
-        if before != ("disk" in self.conditions):
-            self.on_disk()
 
     def _condition(self, code: str, text: str) -> None:
-        self.conditions.pop(code, None)
+        before = self.conditions.pop(code, None)
         if text:
             self.conditions[code] = text
+        if code in LOUD and (before is None) != (not text):
+            self.on_trouble()
 
     # An assignment is offered
 
@@ -292,17 +282,10 @@ class Node:
 
     def policy(self) -> policies.Policy:
         """What this machine's admin permits; a file that cannot be read permits nothing new."""
-        self.conditions.pop("policy", None)
-        try:
-            read = policies.read(self.places.policy.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return policies.Policy()
-        except (OSError, UnicodeDecodeError) as error:
-            read = policies.Faults((f"{self.places.policy} cannot be read: {error}",))
-        if isinstance(read, policies.Policy):
-            return read
-        self.conditions["policy"] = "; ".join(read.texts)
-        return policies.Policy()
+        found = self.places.read_policy()
+        faults = found.texts if isinstance(found, policies.Faults) else ()
+        self._condition("policy", "; ".join(faults))
+        return policies.Policy() if isinstance(found, policies.Faults) else found
 
     def artifacts(self) -> frozenset[str]:
         """The digests of the artifacts that are unpacked here."""
@@ -338,14 +321,37 @@ class Node:
         observed = await observe(self.systemd, self._files, for_switch(self.applied, target))
         if not isinstance(observed, Observed):
             return observed
-        made = plan(self.applied, target, observed, self.artifacts())
+        strange = [observed.files[name] for name in strangers(observed.files, self._units(target))]
+        self._tell(target, strange)
+        made = plan(self.applied, target, observed, self.artifacts(), self.telling.status())
         touched = {action.instance for action in made.actions if isinstance(action, Begin)}
         self.edited = edited(self.applied, observed.files, touched)
         self._condition("unit-files", by_hand(self.edited))
         self._target, self._changed = target, set()
         failures = await self._executor.run(made.actions, self._longest_stop_s())
+        is_told = self._tell(target, strange)
         self.writing("switch", next((one.reason for one in failures if one.disk), None))
-        return Switched(made, target, tuple(failures), frozenset(self._changed))
+        return Switched(made, target, tuple(failures), frozenset(self._changed), is_told)
+
+    def _tell(self, target: Target, strange: Iterable[str]) -> bool:
+        """Before a switch and after it: what is to start waits for its network, what was stopped no more needs it."""
+        assert self.assignment is not None
+        self.network_looked_at()
+        trouble = self.telling.tell(self.assignment, self.accepted, target, self.applied, strange)
+        self.writing("network", trouble)
+        return trouble is None
+
+    def let_in_by(self, network: Network) -> None:
+        """The hub renewed this node's credentials, and gave it this way to come in."""
+        self.writing("network", self.telling.joined(network, self.identity.name, self.accepted))
+
+    def network_looked_at(self) -> None:
+        """skerry-net may have said something."""
+        self._condition("network", self.telling.trouble(self.assignment))
+
+    def _units(self, target: Target) -> frozenset[str]:
+        every = (*self._rendered(), *(one.rendered for one in target.instances.values()))
+        return frozenset(unit for one in every for unit in one.units)
 
     def _longest_stop_s(self) -> float:
         return max((one.rendered.stop_ms / 1000 for one in self.applied.instances.values()), default=0.0)

@@ -14,6 +14,8 @@ from skerry_protocol.app import Artifact
 from skerry_protocol.ids import InstanceId
 from skerry_protocol.messages import StepName, StepState
 
+from ..network.records import Status
+from ..network.wanted import waits
 from ..units.leaseunits import length_of, shared
 from ..units.render import Rendered
 from .actions import (
@@ -62,16 +64,33 @@ class Plan(Struct, frozen=True):
     gone: tuple[str, ...] = ()
 
 
-def plan(applied: State, target: Target, observed: Observed, artifacts: frozenset[str]) -> Plan:
-    """Everything to do now to get from `applied` to `target`; `artifacts` are those unpacked on this node."""
-    return _Planner(applied, target, observed, artifacts).plan()
+def plan(
+    applied: State,
+    target: Target,
+    observed: Observed,
+    artifacts: frozenset[str],
+    network: Status | None = None,
+) -> Plan:
+    """Everything to do now to get from `applied` to `target`.
+
+    `artifacts` are those unpacked on this node; `network` is what skerry-net says, if it says anything.
+    """
+    return _Planner(applied, target, observed, artifacts, network).plan()
 
 
 class _Planner:
     """One planning; its lists become the plan's phases."""
 
-    def __init__(self, applied: State, target: Target, observed: Observed, artifacts: frozenset[str]) -> None:
-        self.applied, self.target, self.seen, self.artifacts = applied, target, observed, artifacts
+    def __init__(
+        self,
+        applied: State,
+        target: Target,
+        observed: Observed,
+        artifacts: frozenset[str],
+        network: Status | None,
+    ) -> None:
+        self.applied, self.target, self.seen = applied, target, observed
+        self.artifacts, self.network = artifacts, network
         # What will be so once the actions planned up to here are done.
         self.files, self.links, self.active = dict(observed.files), set(observed.links), set(observed.active)
         self.waiting: list[Waiting] = []
@@ -133,6 +152,8 @@ class _Planner:
             self._keep(name, StepName.FETCHED, StepState.WAITING, f"artifact {digest[:12]} is not here yet")
         elif self.applied.of(name) == (one,) and name in self.applied.instances:
             self.kept.append(name)
+        elif one.rendered.namespace and (wait := waits(name, self.network)) is not None:
+            self._keep(name, StepName.NETWORK, *wait)
         else:
             self.go.append(one)
 

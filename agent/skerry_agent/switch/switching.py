@@ -90,7 +90,7 @@ class Switching:
         self._follow(result)
         await self._after()
         self._clear_away()
-        return not result.failures
+        return result.told and not result.failures
 
     def _follow(self, result: Switched) -> None:
         """The lives of what runs: new where it changed, first seen where the agent is new, over where it is gone."""

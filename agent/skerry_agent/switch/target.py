@@ -39,9 +39,10 @@ def same_process(old: Running, new: Running) -> bool:
     """Whether what was started as `old` may go on as `new`.
 
     What was assigned is the same where only its rendering differs: by a newer agent, whose upgrade no unit may notice.
-    The new text then holds from the unit's next start.
+    The new text then holds from the unit's next start. But whether the node has a network plan is assigned too.
     """
-    same_word = (old.instance, old.entry) == (new.instance, new.entry)
+    same_network = old.rendered.namespace == new.rendered.namespace
+    same_word = same_network and (old.instance, old.entry) == (new.instance, new.entry)
     return same_word or old.rendered.restart_key == new.rendered.restart_key
 
 
@@ -79,7 +80,7 @@ class Ground(Struct, frozen=True):
     def of(self, app: App) -> tuple[object, ...]:
         """The part of it that an app's rendering depends on."""
         beside = [self.node.neighbours.get(other) for other in app.after]
-        return self.policy, self.paths, self.node.name, self.node.arch, beside
+        return self.policy, self.paths, self.node.name, self.node.arch, self.node.network, beside
 
 
 class Target(Struct, frozen=True):
@@ -105,11 +106,12 @@ def build(
     node: NodeFacts,
     former: Target | None = None,
 ) -> Target:
-    """The target of an accepted assignment. `node.neighbours` is filled in from the assignment.
+    """The target of an accepted assignment. `neighbours` and `network` of `node` are filled in from the assignment.
 
     What is the same in a `former` target is taken from there: rendering is most of the work, a change is of one app.
     """
-    node = structs.replace(node, neighbours=_neighbours(assignment))
+    network = assignment.network is not None
+    node = structs.replace(node, neighbours=_neighbours(assignment), network=network)
     ground = Ground(policy, paths, node)
     held = still_hold(tuple(overrides), assignment)
     apps = {(one.app.name, one.revision): one for one in assignment.apps}

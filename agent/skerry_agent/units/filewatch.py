@@ -11,7 +11,11 @@ import ctypes
 import os
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
+from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 from ..disk.files import make_folder
 from ..libc import LIBC
@@ -27,51 +31,90 @@ async def watch(folder: Path, concerns: Callable[[str], bool], changed: Callable
     Raises OSError where it cannot be watched.
     """
     make_folder(folder)
-    fd = _watching(folder)
-    ready = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_reader(fd, ready.set)
-    try:
+    watches = Watches.of(asyncio.get_running_loop())
+    with watches.on(folder) as heard:
         changed()  # before there was a watch, anything may have been
         while True:
-            await ready.wait()
-            ready.clear()
-            heard = list(events(_read(fd)))
-            if any(concerns(name) for _, name in heard):
+            some = await heard.get()
+            if any(concerns(name) for _, name in some):
                 changed()
-            if any(mask & IGNORED for mask, _ in heard):
+            if any(mask & IGNORED for mask, _ in some):
                 changed()
                 raise OSError(f"{folder} is gone")
-    finally:
-        loop.remove_reader(fd)
-        os.close(fd)
 
 
-def _watching(folder: Path) -> int:
-    fd = LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-    if fd < 0:
-        raise OSError(ctypes.get_errno(), "cannot watch a folder: no inotify")
-    mask = CLOSE_WRITE | MOVED_FROM | MOVED_TO | DELETE
-    if LIBC.inotify_add_watch(fd, os.fsencode(folder), mask) < 0:
-        error = OSError(ctypes.get_errno(), f"cannot watch {folder}")
-        os.close(fd)
-        raise error
-    return int(fd)
+Heard = asyncio.Queue[list[tuple[int, str]]]
 
 
-def _read(fd: int) -> bytes:
-    """The loop may say twice that there is something."""
-    try:
-        return os.read(fd, READ_MAX)
-    except BlockingIOError:
-        return b""
+class Watches:
+    """All watches of an event loop, with one inotify instance: a machine has few (128 for a user, by default)."""
+
+    _all: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Watches]] = WeakKeyDictionary()
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._fd = -1
+        self._heard: dict[int, list[Heard]] = {}
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> Watches:
+        """The loop's."""
+        return cls._all.setdefault(loop, cls(loop))
+
+    @contextmanager
+    def on(self, folder: Path) -> Iterator[Heard]:
+        """What happens in the folder, while this lasts: (mask, file name) of each event. Raises OSError."""
+        number, heard = self._add(folder), Heard()
+        self._heard.setdefault(number, []).append(heard)
+        try:
+            yield heard
+        finally:
+            self._remove(number, heard)
+
+    def _add(self, folder: Path) -> int:
+        if self._fd < 0:
+            self._fd = LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+            if self._fd < 0:
+                raise OSError(ctypes.get_errno(), "cannot watch a folder: no inotify")
+            self._loop.add_reader(self._fd, self._read)
+        mask = CLOSE_WRITE | MOVED_FROM | MOVED_TO | DELETE
+        number = LIBC.inotify_add_watch(self._fd, os.fsencode(folder), mask)
+        if number < 0:
+            error = OSError(ctypes.get_errno(), f"cannot watch {folder}")
+            self._close_unused()
+            raise error
+        return int(number)
+
+    def _remove(self, number: int, heard: Heard) -> None:
+        self._heard[number].remove(heard)
+        if not self._heard[number]:
+            del self._heard[number]
+            LIBC.inotify_rm_watch(self._fd, number)  # of a folder that is gone it went by itself
+        self._close_unused()
+
+    def _close_unused(self) -> None:
+        if not self._heard and self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+
+    def _read(self) -> None:
+        """The loop may say twice that there is something."""
+        try:
+            data = os.read(self._fd, READ_MAX)
+        except BlockingIOError:
+            return
+        for number, some in groupby(events(data), key=lambda event: event[0]):
+            found = [(mask, name) for _, mask, name in some]
+            for heard in self._heard.get(number, ()):
+                heard.put_nowait(found)
 
 
-def events(data: bytes) -> Iterator[tuple[int, str]]:
-    """(mask, file name) of each event in what was read."""
+def events(data: bytes) -> Iterator[tuple[int, int, str]]:
+    """(watch, mask, file name) of each event in what was read."""
     at = 0
     while at + HEAD.size <= len(data):
-        _, mask, _, length = HEAD.unpack_from(data, at)
+        number, mask, _, length = HEAD.unpack_from(data, at)
         at += HEAD.size
-        yield mask, os.fsdecode(data[at : at + length].rstrip(b"\0"))
+        yield number, mask, os.fsdecode(data[at : at + length].rstrip(b"\0"))
         at += length

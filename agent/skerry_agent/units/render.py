@@ -47,11 +47,15 @@ class Paths(Struct, frozen=True):
 
 
 class NodeFacts(Struct, frozen=True):
-    """What a rendering needs to know of its node. `neighbours`: the units of each app that this node runs."""
+    """What a rendering needs to know of its node. `neighbours`: the units of each app that this node runs.
+
+    `network`: whether the node has a network plan, so that skerry-net makes its instances' network namespaces.
+    """
 
     name: str = ""
     arch: str = ""
     neighbours: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    network: bool = False
 
 
 class Content(Struct, frozen=True):
@@ -68,6 +72,7 @@ class Rendered(Struct, frozen=True):
     `<instances>/<id>/<tree_name>`, beside a link `artifact` to `<artifacts>/<artifact>` where there is one; the link
     `<instances>/<id>/current` leads to that folder. `starts` is started and wanted by `wanted_by`. `properties`: D-Bus
     names and values of what can be set live. `restart_key` changes exactly when running processes must be restarted.
+    `namespace`: the network namespace that skerry-net makes for it; without, a private network is an empty one.
     """
 
     service: str
@@ -82,6 +87,7 @@ class Rendered(Struct, frozen=True):
     artifact: str | None = None
     lease: Lease | None = None
     private_network: bool = True
+    namespace: str = ""
 
 
 class NotAllowed(Struct, frozen=True):
@@ -140,7 +146,9 @@ def _rendered(
     tree["env"] = Content(environment(_env(instance, app, node)), 0o600)
     tree_name = _tree_name(tree, artifact.sha256 if artifact else "")
     service = service_name(instance)
-    sections = _service(instance, app, words, f"{paths.instances}/{instance.id}/current", node)
+    private = sandbox.private_network(words)
+    namespace = _namespace(instance) if private and node.network else ""
+    sections = _service(instance, app, words, f"{paths.instances}/{instance.id}/current", node, namespace)
     units = {service: text(sections)}
     starts, wanted_by = service, target_name(instance.lease.length_ms) if instance.lease else TARGET
     if app.schedule is not None:
@@ -158,8 +166,15 @@ def _rendered(
         stop_ms=app.stop_timeout_ms,
         artifact=artifact.sha256 if artifact else None,
         lease=instance.lease,
-        private_network=sandbox.private_network(words),
+        private_network=private,
+        namespace=namespace,
     )
+
+
+def _namespace(instance: Instance) -> str:
+    from skerry_netplan.lower import namespace_of  # noqa: PLC0415 - what only looks, at boot, does without
+
+    return namespace_of(instance.id)
 
 
 def _env(instance: Instance, app: App, node: NodeFacts) -> dict[str, str]:
@@ -192,14 +207,14 @@ def _restart_key(sections: tuple[Section, ...], tree_name: str) -> str:
 
 
 def _service(
-    instance: Instance, app: App, words: tuple[Word, ...], current: str, node: NodeFacts
+    instance: Instance, app: App, words: tuple[Word, ...], current: str, node: NodeFacts, namespace: str
 ) -> tuple[Section, ...]:
     body = (
         *_process(app, current),
         ("Slice", _slice(instance)),
         *_limits(app),
         *_mounts(instance, app, words, current),
-        *sandbox.lines(words),
+        *sandbox.lines(words, namespace),
     )
     install = () if app.schedule else _install(instance)
     return ("Unit", _unit(instance, app, node)), ("Service", body), ("Install", install)

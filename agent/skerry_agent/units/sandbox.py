@@ -46,6 +46,10 @@ SHUT: tuple[Line, ...] = (
     ("SystemCallErrorNumber", "EPERM"),
 )
 
+NAMESPACES = "/run/netns"
+# '-' because an instance without names of the mesh is better than none.
+RESOLVER = "-/run/skerry/net/resolv.conf:/etc/resolv.conf"
+
 # Folders of the machine that are no part of its system; '-' because not every machine has them all.
 HIDDEN = (
     "/boot",
@@ -87,10 +91,15 @@ OPENED: dict[Kind, dict[str, str | None]] = {
 }
 
 
-def lines(words: Iterable[Word]) -> tuple[Line, ...]:
-    """The [Service] lines for an instance that may have exactly these words."""
+def lines(words: Iterable[Word], namespace: str = "") -> tuple[Line, ...]:
+    """The [Service] lines for an instance that may have exactly these words.
+
+    `namespace`: the name of the network namespace that skerry-net makes for it; empty: it has none of the mesh.
+    """
     asked = sorted(set(words))
     settings: dict[str, str | None] = dict(SHUT)
+    if namespace:
+        settings |= {"PrivateNetwork": None, "NetworkNamespacePath": f"{NAMESPACES}/{namespace}"}
     # `devices` is wider than `device`, and `system-calls` than `namespaces`: the wider ones come last.
     for kind in sorted({word.kind for word in asked}, key=lambda kind: (kind in _WIDER, kind)):
         settings |= OPENED.get(kind, {})
@@ -103,7 +112,9 @@ def lines(words: Iterable[Word]) -> tuple[Line, ...]:
     devices = [] if values[Kind.DEVICES] else [("DeviceAllow", f"{path} rw") for path in values[Kind.DEVICE]]
     kept = [(key, value) for key, value in settings.items() if value is not None]
     read, write = values[Kind.HOST_PATH], values[Kind.HOST_PATH_WRITE]
-    return (*kept, *devices, *_of_run({word.kind for word in asked}, read + write), *_host_paths(read, write))
+    resolver = [("BindReadOnlyPaths", RESOLVER)] if namespace else []
+    of_run = _of_run({word.kind for word in asked}, read + write)
+    return (*kept, *devices, *resolver, *of_run, *_host_paths(read, write))
 
 
 _WIDER = frozenset({Kind.DEVICES, Kind.SYSTEM_CALLS})
@@ -133,5 +144,5 @@ def _host_paths(read: list[str], write: list[str]) -> list[Line]:
 
 
 def private_network(words: Iterable[Word]) -> bool:
-    """Whether the instance has a loopback of its own and nothing else."""
+    """Whether the instance has a network namespace of its own: skerry-net's, or one with nothing but a loopback."""
     return all(word.kind is not Kind.HOST_NETWORK for word in words)

@@ -5,7 +5,10 @@ Owns what each means. From the hub only what reads is taken; changing anything i
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import time
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 
@@ -26,6 +29,7 @@ from .status import StatusView, of_app
 
 LINES_AT_ONCE = 200
 PART_BYTES = 256 << 10
+DOCTOR_S = 20.0
 ALIVE_S = 5.0  # by an empty part the hub hears that this node is there, and this node whether anybody listens
 Send = Callable[[AskPart], Awaitable[None]]
 View = Callable[[], Awaitable[StatusView]]
@@ -45,6 +49,7 @@ class Answering:
         self._alive_s = alive_s
         self._view = view
         self._changed = changed
+        self._one_doctor = asyncio.Lock()
 
     async def ask(self, question: Ask, send: Send) -> None:
         """A question of the hub. Read-only."""
@@ -54,12 +59,33 @@ class Answering:
             view = await self._view()
             wanted = question.app if question.what == "why" else None
             await send(AskPart(data=msgspec.json.encode(of_app(view, wanted) if wanted else view), last=True))
+        elif question.what == "doctor":
+            await self._send_findings(send)
         elif question.what == "assignment":
             for part in held(self._node.disk):
                 await send(part)
         else:
             error = f"cannot answer {question.what!r}: this node does not know that question"
             await send(AskPart(last=True, error=error))
+
+    async def _send_findings(self, send: Send) -> None:
+        """By a process of its own, one at a time: it loads much that an agent at rest does without."""
+        looking = asyncio.create_task(self._doctor())
+        try:
+            while not looking.done():
+                await send(AskPart())
+                await asyncio.wait({looking}, timeout=self._alive_s)
+            await send(looking.result())
+        finally:
+            looking.cancel()
+
+    async def _doctor(self) -> AskPart:
+        async with self._one_doctor:
+            try:
+                return AskPart(data=await asyncio.wait_for(_doctors_word(), DOCTOR_S), last=True)
+            except (OSError, TimeoutError) as error:
+                text = f"cannot look at this node: {str(error) or 'the doctor did not end in time'}"
+                return AskPart(last=True, error=text)
 
     async def _send_logs(self, question: Ask, send: Send) -> None:
         assert question.app is not None
@@ -135,6 +161,20 @@ async def _send_live(stream: AsyncGenerator[str, None], send: Send, alive_s: flo
         async for line in every:
             await send(AskPart() if line is None else AskPart(lines=(line,)))
     await send(AskPart(last=True))
+
+
+async def _doctors_word() -> bytes:
+    """What `skerry-agent doctor --json` prints. Raises OSError."""
+    argv = [sys.executable, "-m", "skerry_agent.cli", "doctor", "--json"]
+    process = await asyncio.create_subprocess_exec(*argv, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
+    try:
+        found, faults = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        raise
+    if not found.startswith(b"["):
+        raise OSError(faults.decode("utf-8", "replace").strip().rpartition("\n")[2] or "it says nothing")
+    return found
 
 
 def held(disk: StateDir) -> Iterator[AskPart]:

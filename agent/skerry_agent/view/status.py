@@ -15,6 +15,7 @@ from ..health.steps import Book, reached
 from ..leases.grants import Grants
 from ..switch.node import Node
 from ..systemd import UnitState
+from .network import NetworkView, network
 
 
 class InstanceView(Struct, frozen=True):
@@ -36,7 +37,10 @@ class InstanceView(Struct, frozen=True):
 
 
 class StatusView(Struct, frozen=True):
-    """The whole node. Empty `hub` means that it is in touch; else why not. `left_over`: units of no assignment."""
+    """The whole node. Empty `hub` means that it is in touch; else why not. `left_over`: units of no assignment.
+
+    `network` is None where it has none of the mesh.
+    """
 
     node: str
     name: str
@@ -51,6 +55,7 @@ class StatusView(Struct, frozen=True):
     conditions: tuple[str, ...] = ()
     refusal: str = ""
     left_over: tuple[str, ...] = ()
+    network: NetworkView | None = None
 
 
 def unit_names(node: Node) -> list[str]:
@@ -91,6 +96,7 @@ def status(
         conditions=tuple(f"{code}: {text}" for code, text in sorted(node.conditions.items())),
         refusal=node.refusal or "",
         left_over=tuple(f"{name}: {_state(units.get(name))}" for name in node.left_over()),
+        network=network(node.telling, boottime_ms),
     )
 
 

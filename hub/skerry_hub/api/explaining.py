@@ -62,6 +62,7 @@ def _why(hub: Hub, seen: _Seen, row: AppRow) -> Why:
         withheld=withheld,
         hindered={node: text for node, codes in said.items() if (text := hinders(codes))},
         edited={node: told("unit-files") for node, codes in said.items() if "unit-files" in codes},
+        clashes=outcome.schedule.clashes if outcome else (),
     )
 
 

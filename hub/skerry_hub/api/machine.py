@@ -18,7 +18,7 @@ from litestar.params import FromPath
 from skerry_protocol import signing
 from skerry_protocol.codec import MESSAGE_MAX, WireError, decode, encode
 from skerry_protocol.ids import NODE_ID, NodeId
-from skerry_protocol.messages import JoinReply, JoinRequest
+from skerry_protocol.messages import JoinReply, JoinRequest, NetworkKeys, Renewal
 
 from ..hub import Hub
 from ..joining.joining import JoinRefused, join, renewed
@@ -57,19 +57,31 @@ async def join_here(request: AnyRequest) -> Response[bytes]:
 async def renew(request: AnyRequest) -> Response[bytes]:
     """Fresh credentials for a joined machine.
 
-    Takes a msgpack Signed by its machine key over `<node id>.<hub's TLS pin, hex>`; answers with a JoinReply.
+    Takes a msgpack Renewal: Signed by its machine key over `<node id>.<hub's TLS pin, hex>`, perhaps with its network
+    keys; answers with a JoinReply.
     """
     hub: Hub = request.app.state.hub
-    signed = _decoded(signing.Signed, await request.body())
-    name, _, pin = signed.payload.decode(errors="replace").partition(".")
+    asked = _decoded(Renewal, await request.body())
+    name, _, pin = asked.payload.decode(errors="replace").partition(".")
     if pin != hub.identity.tls_pin.hex():
         raise ApiError(403, "cannot renew: the request is for another hub")
     row = await _member(hub, name, SHOW if hub.mesh.rebuilt else 403)
     try:
-        signing.verify(row.machine_key, signing.RENEW, signed)
+        signing.verify(row.machine_key, signing.RENEW, signing.Signed(asked.payload, asked.signature))
+        keys = _network_keys(hub, row, asked.keys) if asked.keys is not None else None
+        return _packed(await renewed(hub, row, _host(request), keys))
     except signing.BadSignature as error:
         raise ApiError(403, f"cannot renew {row.name}: {error}") from error
-    return _packed(await renewed(hub, row, _host(request)))
+    except JoinRefused as refused:
+        raise ApiError(refused.status, str(refused), refused.then) from refused
+
+
+def _network_keys(hub: Hub, row: NodeRow, signed: signing.Signed) -> NetworkKeys:
+    """Raises BadSignature where they are not this machine's word to this hub."""
+    keys = _decoded(NetworkKeys, signing.verify(row.machine_key, signing.NETWORK, signed))
+    if (keys.node, keys.tls_key) != (row.id, hub.identity.tls_pin):
+        raise signing.BadSignature("its network keys are meant for another hub")
+    return keys
 
 
 @post("/return", status_code=200, media_type=MSGPACK)

@@ -62,6 +62,7 @@ def _view(hub: Hub, row: NodeRow, newest: AssignmentRow | None, instances: int) 
         overrides=tuple(_override(one) for one in fact.overrides) if fact else (),
         revision=row.revision,
         boots=hub.hearing.machines(row.id),
+        address=hub.address_of(row),
     )
 
 

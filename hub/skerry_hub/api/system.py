@@ -75,6 +75,8 @@ def _loud(hub: Hub, restored: bool, paused: int) -> Iterator[str]:
         yield hub.reconciler.trouble
     if hub.bus.probing.trouble is not None:
         yield f"REPORTS WAIT: {hub.bus.probing.trouble} (look at the disk that NATS has its store on)"
+    if hub.tunnel is not None and hub.tunnel.trouble is not None:
+        yield f"NO TUNNELS: {hub.tunnel.trouble}"
     if hub.nats.trouble is not None:
         yield f"NO NODES HEARD: {hub.nats.trouble}"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from skerry_protocol.app import App
+from skerry_protocol.findings import Finding
 
 from ..loops.telling import Change
 
@@ -56,6 +57,15 @@ class NodeView(Struct, frozen=True):
     revision: int = 0
     region: str = ""
     boots: tuple[str, ...] = ()  # of two machines with this identity, until an operator kept one
+    address: str = ""  # in the mesh; empty where it has no tunnels
+
+
+class NetworkView(Struct, frozen=True):
+    """A node's network plan, as lines for people. `changes`: what differs from the one that the node holds."""
+
+    node: str
+    plan: tuple[str, ...]
+    changes: tuple[str, ...] = ()
 
 
 class RevisionView(Struct, frozen=True):
@@ -203,6 +213,40 @@ class StatusView(Struct, frozen=True):
     apps: int
     restored: bool = False
     loud: tuple[str, ...] = ()
+
+
+class HubHealthView(Struct, frozen=True):
+    """How the hub itself is. `now_ms`: by its clock. `backend`: what makes its tunnels, empty where there are none.
+
+    `store`, `tunnels`, `nats`: what is wrong with each; empty: nothing. `free_bytes`: on its store's disk. `inside`:
+    its address in the mesh; `places`: where nodes are told to come in, HOST:PORT of UDP.
+    """
+
+    now_ms: int
+    free_bytes: int
+    folder: str
+    store: str = ""
+    backend: str = ""
+    tunnels: str = ""
+    nats: str = ""
+    inside: str = ""
+    places: tuple[str, ...] = ()
+
+
+class NodeHealthView(Struct, frozen=True):
+    """A node as the hub sees it, and what it says of itself when it is asked.
+
+    `tunnel`: it has one. `peer`: the hub's end knows it; `endpoint`: where it came from last; `handshake_ms`: how long
+    ago the last one was. `found`: the node's own findings; `silent`: why it gave none.
+    """
+
+    node: NodeView
+    tunnel: bool = False
+    peer: bool = False
+    endpoint: str = ""
+    handshake_ms: int | None = None
+    found: tuple[Finding, ...] = ()
+    silent: str = ""
 
 
 class Paused(Struct, frozen=True):

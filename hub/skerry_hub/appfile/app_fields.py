@@ -12,6 +12,7 @@ from .fields import (
     HEALTH,
     HOUR,
     PLACE,
+    REACHES_MAX,
     REPLICAS_MAX,
     RESOURCES,
     SANDBOX,
@@ -20,6 +21,7 @@ from .fields import (
     one_in_list,
 )
 from .kinds import Schema, choice, duration, flag, text, whole
+from .ports import NUMBER_MAX, PORTS_MAX, port
 from .tables import ListOf, MapOf, Row, Section
 
 _BETWEEN: Schema = {
@@ -127,6 +129,24 @@ APP: Section[dict[str, object]] = Section(
             default="true",
         ),
         Row("sandbox", SANDBOX, SANDBOX.about, attribute="sandbox_allow"),
+        Row(
+            "ports",
+            MapOf(texts.name(), port(), 'a table such as { http = 8080, dns = "53/udp" }', most=PORTS_MAX),
+            "Where it listens, by name: a number for TCP, or a number with its transport. Who reaches it may talk to "
+            "these ports and no other.",
+        ),
+        Row(
+            "reaches",
+            ListOf(texts.name(), "a list of apps' names", most=REACHES_MAX, unique=True, if_text=one_in_list),
+            "Apps of the region that it may talk to inside the mesh; with its own name, its copies to each other.",
+        ),
+        Row(
+            "publish",
+            MapOf(texts.name(), whole(1, NUMBER_MAX), "a table such as { http = 80 }", most=PORTS_MAX),
+            "Ports of the addresses that its node has by itself, by the name of the port in `ports` that they lead to. "
+            "A node gives each to one copy.",
+        ),
+        Row("egress", flag(), "Whether it may talk to what is outside of the mesh.", default="true"),
     ),
     dict,
     "One app: what to run, where, how many copies, and what if a node is lost.",

@@ -6,8 +6,10 @@ What is left out is what the parser fills in, with the same result.
 from __future__ import annotations
 
 from skerry_protocol.app import App, Health, Restart
+from skerry_protocol.network import AppNetwork
 
 from ..units import write_duration
+from .ports import write_port
 
 Document = dict[str, object]
 
@@ -29,22 +31,26 @@ def to_document(app: App) -> Document:
         table["ha"] = {"lost_after": _duration(app.ha.lost_after_ms)} | words
     if app.health is not None:
         table["health"] = _health(app.health)
-    return table | _present(
-        artifact={arch: {"sha256": one.sha256, "size": one.size} for arch, one in app.artifacts.items()},
-        per_node=app.per_node,
-        place=_place(app),
-        resources=_resources(app),
-        volumes={
-            name: {"path": volume.path, "empty_elsewhere": volume.empty_elsewhere}
-            for name, volume in app.volumes.items()
-        },
-        files=dict(app.files),
-        env=dict(app.env),
-        schedule=app.schedule,
-        after=list(app.after),
-        user=app.user,
-        workdir=app.workdir,
-        sandbox={"allow": list(app.sandbox_allow)} if app.sandbox_allow else None,
+    return (
+        table
+        | _network(app.network)
+        | _present(
+            artifact={arch: {"sha256": one.sha256, "size": one.size} for arch, one in app.artifacts.items()},
+            per_node=app.per_node,
+            place=_place(app),
+            resources=_resources(app),
+            volumes={
+                name: {"path": volume.path, "empty_elsewhere": volume.empty_elsewhere}
+                for name, volume in app.volumes.items()
+            },
+            files=dict(app.files),
+            env=dict(app.env),
+            schedule=app.schedule,
+            after=list(app.after),
+            user=app.user,
+            workdir=app.workdir,
+            sandbox={"allow": list(app.sandbox_allow)} if app.sandbox_allow else None,
+        )
     )
 
 
@@ -73,6 +79,12 @@ def _resources(app: App) -> Document:
         "io_weight": resources.io_weight,
     }
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _network(network: AppNetwork) -> Document:
+    ports = {name: write_port(port) for name, port in network.ports.items()}
+    table = _present(ports=ports, reaches=list(network.reaches), publish=dict(network.publish))
+    return table if network.egress else table | {"egress": False}
 
 
 def _health(health: Health) -> Document:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 
 from skerry_protocol.app import App, Artifact
 from skerry_protocol.ids import AppName
+from skerry_protocol.network import AppNetwork
 
 from .app_fields import APP
 from .faults import Finding, Path, Say
 
 _MAKE_APP: Callable[..., App] = App
+_MAKE_NETWORK: Callable[..., AppNetwork] = AppNetwork
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ def read_draft(name: str, value: object, path: Path, say: Say) -> Draft | None:
         return None
     given = frozenset(map(str, value)) if isinstance(value, dict) else frozenset()
     paths, artifacts = _split(values.pop("artifact", None))
-    app = _MAKE_APP(name=AppName(name), artifacts=artifacts, **values)
+    said = {key: values.pop(key) for key in AppNetwork.__struct_fields__ if key in values}
+    app = _MAKE_APP(name=AppName(name), artifacts=artifacts, network=_MAKE_NETWORK(**said), **values)
     return Draft(app, paths, given, frozenset(bad))
 
 

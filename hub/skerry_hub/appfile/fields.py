@@ -23,6 +23,7 @@ from .tables import Either, ListOf, MapOf, Mapped, Row, Section
 SECOND, HOUR, DAY = 1_000, 3_600_000, 86_400_000
 REPLICAS_MAX = 10_000
 APPS_MAX = 1_000
+REACHES_MAX = 100
 
 CHOOSE = (
     '"ha" or "best-effort": choose. "ha": a silent node\'s copies are replaced elsewhere after ha.lost_after. '

@@ -13,6 +13,7 @@ from skerry_protocol.app import Availability, Restart
 from ..units import write_duration
 from .draft import Draft
 from .faults import Finding, Path, quoted
+from .portrules import of_machine, published, same_ports
 from .texts import program_fault
 
 BYTES_MAX = 64 << 10
@@ -169,4 +170,7 @@ RULES: tuple[tuple[tuple[str, ...], Rule], ...] = (
     (("after",), _after),
     (("sandbox", "user"), _user),
     (("workdir", "artifact"), _workdir),
+    (("ports",), same_ports),
+    (("ports", "publish", "replicas", "place"), published),
+    (("sandbox", "publish", "egress"), of_machine),
 )

@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
+import msgspec
 from sqlalchemy import select
 
 from skerry_protocol.ids import NodeId
@@ -24,9 +25,10 @@ from ..clock import monotonic_ms, now_ms
 from ..identity import Identity
 from ..intake import Intake
 from ..journal import Happened, note
-from ..loops.loops import Moment, Outcome, State
+from ..loops.loops import Moment, Outcome, State, ailing
 from ..model import BootRow, Loss
 from ..nats.bus import BusError, HubBus
+from ..network.hinting import Hinting
 from ..restoring.ahead import DOUBT_S, Ahead
 from ..store import Owner, Store, StoreError, rows
 from ..store import schema as s
@@ -88,6 +90,7 @@ class Hearing:
         self._bus: HubBus | None = None
         self._arrived = asyncio.Event()
         self._forget: Forget | None = None
+        self.hinting = Hinting(self._nudge)
         self._ahead = Ahead(store, identity, self._asked, self._run_again)
 
     def connect(self, kick: Kick, bus: HubBus, forget: Forget) -> None:
@@ -160,6 +163,8 @@ class Hearing:
         mesh = state.mesh
         event = ev.Learned(seconds(), changed, outcome.claims, mesh.restored, mesh.storm_hold_ms)
         self._do(self._beats.handle(event))
+        if outcome.planner is not None:
+            self.hinting.learn(outcome.planner, ailing(state, outcome, self.silent()))
         if outcome.schedule.ask:
             self._beats.note_asked(outcome.schedule.ask, seconds())
             self._nudge(outcome.schedule.ask)
@@ -181,6 +186,8 @@ class Hearing:
         if any(isinstance(one, ev.DropLate) for one in actions):
             return reply
         self._remember(node, beat, reply)
+        if reply is not None and (told := self.hinting.heard(node, beat)) is not None:
+            reply = msgspec.structs.replace(reply, hint=told)
         self._ahead.again(node, beat.accepted, now_ms / 1000)
         if new:
             self._arrived.set()

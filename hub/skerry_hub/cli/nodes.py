@@ -78,6 +78,7 @@ def details(node: NodeView) -> Iterator[str]:
     )
     yield f"  labels     {labels(node.labels)}"
     yield f"  region     {node.region or '-'}"
+    yield f"  address    {node.address or '-'}"
     yield f"  arch       {node.arch or '-'}"
     yield f"  copies     {node.instances}"
     yield f"  assignment applied {node.applied or '-'}, accepted {node.accepted or '-'}, newest {node.newest or '-'}"

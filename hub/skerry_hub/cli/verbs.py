@@ -23,6 +23,10 @@ ROWS = {
     "remove": Row(f"{HERE}.remove", "remove", "Stop an app everywhere and remove it; its history stays."),
     "nodes": Row(f"{HERE}.nodes", "nodes", "List the nodes, or show one."),
     "node": Row(f"{HERE}.node", "node", "Give an operator's word on a node."),
+    "network": Row(f"{HERE}.network", "network", "Show how nodes reach each other."),
+    "doctor": Row(
+        f"{HERE}.doctor", "doctor", "Look at the way to the hub, at the hub, and at NODE, and say what to do."
+    ),
     "token": Row(f"{HERE}.token", "token", "Make, list and revoke what lets a new machine in."),
     "events": Row(f"{HERE}.events", "events", "Show what happened and who did it."),
     "people": Row(f"{HERE}.people", "people", "Make, list and revoke people who may use the hub."),

@@ -15,13 +15,15 @@ from sqlalchemy import select
 
 from skerry_protocol import signing
 from skerry_protocol.ids import NodeId, NodeName, TokenId, is_name, node_id
-from skerry_protocol.messages import JoinReply, JoinRequest
+from skerry_protocol.messages import JoinReply, JoinRequest, NetworkKeys
 
 from ..appfile.texts import label_faults
 from ..clock import now_ms
 from ..journal import Happened, note
+from ..loops.reading import NODES
 from ..model import NodeRow, NodeState
 from ..nats.auth import node_credentials
+from ..network.region import number_for
 from ..operators import set_node
 from ..store import Owner, Transaction, View, rows
 from ..store import schema as s
@@ -54,8 +56,30 @@ async def join(hub: Hub, asked: JoinRequest, host: str | None) -> JoinReply:
             raise JoinRefused(f"cannot join {hub.mesh.region}: {UNKNOWN}")
     async with hub.store.write() as tx:
         row = await _joined(tx, hub, asked, node)
+        row = await with_keys(tx, hub, row, asked.link_key, asked.direct_key, host)
     await hub.reconciler.caught_up()  # else its first beat finds a hub that does not know it
-    return reply(hub, row, host)
+    return await reply(hub, row, host)
+
+
+async def with_keys(
+    tx: Transaction, hub: Hub, row: NodeRow, link: bytes | None, direct: bytes | None, host: str | None
+) -> NodeRow:
+    """The node with its network keys and its number. Raises JoinRefused where a key is another node's."""
+    if link is None or direct is None:
+        return row
+    others = [one for one in await tx.whole(NODES) if one.id != row.id]
+    keys = {link, direct}
+    same = next((one.name for one in others if keys & {one.link_key, one.direct_key}), None)
+    if same is not None or len(keys) < 2:
+        raise JoinRefused(
+            f"cannot join as {row.name}: {same or 'its other tunnel'} has the same network key",
+            "remove identity/link.key* and identity/direct.key* under /var/lib/skerry on one of the two", 409,
+        )  # fmt: skip
+    number = row.number or number_for(hub.mesh, hub.identity.root_public, row.id, others)
+    after = msgspec.structs.replace(row, link_key=link, direct_key=direct, number=number, via=host or row.via)
+    if after == row:
+        return row
+    return await set_node(tx, after, row.name, "given its network keys")
 
 
 def _check_proof(asked: JoinRequest) -> None:
@@ -134,10 +158,11 @@ async def _check_name(view: View, name: NodeName) -> None:
         )
 
 
-def reply(hub: Hub, row: NodeRow, host: str | None) -> JoinReply:
+async def reply(hub: Hub, row: NodeRow, host: str | None) -> JoinReply:
     """What a node is told of itself and the mesh; credentials only for one that is let in."""
     waiting = row.state is NodeState.WAITING
     hosts = hub.settings.advertise or ((host,) if host else ())
+    network = await hub.first_plan(row)
     accounts = hub.nats.accounts
     credentials = "" if waiting else node_credentials(accounts, row.machine_key, hub.identity.region, row.id)
     return JoinReply(
@@ -147,16 +172,21 @@ def reply(hub: Hub, row: NodeRow, host: str | None) -> JoinReply:
         mesh=hub.identity.mesh,
         region=hub.identity.region,
         text=f"an operator has to let it in: skerry node approve {row.name}" if waiting else "",
-        nats=hub.nats.urls(hosts),
+        nats=hub.nats.urls(hosts if network is None else (hub.inside,)),
         hubs=tuple(hub.address_on(one) for one in hosts),
         credentials=credentials,
         tls_certificate=hub.certificate,
+        network=network,
     )
 
 
-async def renewed(hub: Hub, row: NodeRow, host: str | None) -> JoinReply:
-    """Fresh credentials and addresses for a node that proved itself."""
-    return reply(hub, row, host)
+async def renewed(hub: Hub, row: NodeRow, host: str | None, keys: NetworkKeys | None = None) -> JoinReply:
+    """Fresh credentials and addresses for a node that proved itself, whose network keys are kept, if it says any."""
+    if keys is not None and (keys.link_key, keys.direct_key) != (row.link_key, row.direct_key):
+        async with hub.store.write() as tx:
+            row = await with_keys(tx, hub, row, keys.link_key, keys.direct_key, host)
+        await hub.reconciler.caught_up()
+    return await reply(hub, row, host)
 
 
 def _secret_fits(found: TokenRow | None, secret: str) -> bool:

@@ -22,7 +22,7 @@ from ..operators import set_node
 from ..restoring.paused import PausedRow, is_known, opened_envelope, put_paused
 from ..store import Transaction, rows
 from ..store import schema as s
-from .joining import ARCHES, FORGOTTEN, JoinRefused, reply
+from .joining import ARCHES, FORGOTTEN, JoinRefused, reply, with_keys
 
 if TYPE_CHECKING:
     from ..hub import Hub
@@ -39,10 +39,11 @@ async def returned(hub: Hub, signed: signing.Signed, host: str | None) -> JoinRe
         row = await rows.node(tx, node)
         if row is None or row.id != node:
             row = await _made(tx, asked, node, assignment)
+        row = await with_keys(tx, hub, row, asked.link_key, asked.direct_key, host)
         if not await is_known(tx, node, issued):
             await put_paused(tx, PausedRow(node, issued, asked.envelope))
     await hub.reconciler.caught_up()
-    return reply(hub, row, host)
+    return await reply(hub, row, host)
 
 
 def _proven(hub: Hub, signed: signing.Signed) -> Returning:

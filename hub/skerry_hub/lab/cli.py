@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from . import Lab, LabError, enter, leftovers, mesh
+from .addresses import LEAST_MTU, NORMAL_MTU, Nat
 from .layout import Direction
 from .showing import Choice, become, command
 
@@ -123,6 +124,42 @@ def heal(choice: Choice, hosts: Sequence[str]) -> None:
     """End a cut."""
     with choice.timed(f"healed: {', '.join(hosts)}"):
         choice.lab.heal(*hosts)
+
+
+@lab.command()
+@click.argument("node")
+@click.argument("kind", type=click.Choice(["open", "cone", "symmetric"]))
+@click.option("--udp-timeout", type=click.IntRange(1, 86400), metavar="SECONDS",
+              help="How long a UDP mapping lives that is not used; without, as the kernel has it.")  # fmt: skip
+@click.pass_obj
+def nat(choice: Choice, node: str, kind: str, udp_timeout: int | None) -> None:
+    """Put another router before a node, and those that share it: no NAT, an easy one, a hard one.
+
+    open: the node's own address is routed. cone: each of its UDP ports has one outside port, which anybody may send to
+    while it is used. symmetric: another port for each destination, and only answers come in.
+    """
+    with choice.timed(f"{node} is behind: {kind}"):
+        choice.lab.nat(node, kind=msgspec.convert(kind, Nat), udp_timeout=udp_timeout)
+
+
+@lab.command()
+@click.argument("node")
+@click.argument("mtu", type=click.IntRange(LEAST_MTU, NORMAL_MTU), metavar="N")
+@click.option("--silent", is_flag=True, help="Who sends what is too big is not told: a black hole.")
+@click.pass_obj
+def mtu(choice: Choice, node: str, mtu: int, silent: bool) -> None:
+    """Narrow the path between a node's router and the internet; 1500 widens it again."""
+    with choice.timed(f"{node}: mtu {mtu}{', silent' if silent else ''}"):
+        choice.lab.mtu(node, mtu=mtu, silent=silent)
+
+
+@lab.command()
+@_nodes
+@click.pass_obj
+def move(choice: Choice, nodes: Sequence[str]) -> None:
+    """Give a node's router another outside address, as a phone network does; the old one is dead at once."""
+    with choice.timed(f"moved: {', '.join(nodes)}"):
+        choice.lab.move(*nodes)
 
 
 @lab.command()

@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import Self
 
 from . import enter, leftovers, lifetime, preflight, software
+from .addresses import Address, Nat
 from .asking import ask
 from .errors import LabError
-from .layout import HUB, HUB_PORT, Address, Config, Direction, Disks, Host, Paths, lab_name, node_names, root
+from .layout import HUB, HUB_PORT, Config, Direction, Disks, Host, Paths, lab_name, node_names, root
 from .wire import Host as HostStatus
 from .wire import Request, Status
 
@@ -123,6 +124,21 @@ class Lab:
 
     def heal(self, *hosts: str) -> None:
         ask(self.paths, Request("heal", hosts=hosts))
+
+    def nat(self, *nodes: str, kind: Nat, udp_timeout: int | None = None) -> None:
+        """What their routers do from now on; connections through them are forgotten. Holds for all nodes behind one.
+
+        udp_timeout: how many seconds a UDP mapping lives that is not used; without, as the kernel has it.
+        """
+        ask(self.paths, Request("nat", hosts=nodes, nat=kind, udp_timeout=udp_timeout))
+
+    def mtu(self, *nodes: str, mtu: int, silent: bool = False) -> None:
+        """Of the path between their routers and the internet. silent: who sends what is too big is not told."""
+        ask(self.paths, Request("mtu", hosts=nodes, mtu=mtu, silent=silent))
+
+    def move(self, *nodes: str) -> None:
+        """Their routers get another outside address; the old one is dead at once."""
+        ask(self.paths, Request("move", hosts=nodes))
 
     # --- power
 

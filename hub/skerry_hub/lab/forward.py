@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from . import internet, linux
-from .layout import HUB, HUB_PORT, Address
+from .addresses import Address
+from .layout import HUB, HUB_PORT
 
 
 class Forwarder:

@@ -1,6 +1,7 @@
 """The hub's machine in the lab: a network namespace with its own link, and in it the hub as ordinary processes.
 
-The data is on a real disk. Must never look into the data: it is started, stopped, killed and wiped.
+The data is on a real disk. Must never look into the data: it is started, stopped, killed and wiped. Where the kernel
+has no WireGuard, wireguard-go takes its place, which lives as long as the machine has power, and not with the hub.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-from . import cgroups, internet
+from . import cgroups, internet, preflight
+from .addresses import Address
 from .errors import LabError
-from .layout import HUB, HUB_PORT, Address, Config, Paths
+from .layout import HUB, HUB_PORT, Config, Paths
 
+TUNNEL = "skerry-hub"  # the interface that the hub makes, or finds
 _STEP = 0.02  # how often a starting hub is asked: it may be any program, so there is no event to wait for
 
 
@@ -28,6 +33,7 @@ class HubProcess:
         self._config = config
         self._paths = Paths(config.name)
         self._cgroup = cgroups.INSIDE / HUB
+        self._tunnels = cgroups.INSIDE / f"{HUB}-tunnels"
         self._process: subprocess.Popen[bytes] | None = None
         self._paused = False
         self._log_begins = 0
@@ -36,6 +42,7 @@ class HubProcess:
     def make(self) -> None:
         internet.connect(HUB, self.address)
         self._cgroup.mkdir()
+        self._tunnels.mkdir()
 
     def state(self) -> str:
         if self._process is None:
@@ -51,21 +58,41 @@ class HubProcess:
             if self.state() == "running":
                 raise LabError("cannot start the hub: it is running")
             self._paths.hub_data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._power_up()
             self._process = self._spawn()
             self.starts += 1
             self._await_port(self._process, seconds)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        words = {"data": str(self._paths.hub_data), "listen": f"{self.address.ipv4}:{HUB_PORT}"}
-        argv = [word.format_map(words) for word in self._config.hub_argv]
+        argv = self._argv()
         environ = os.environ | {"PATH": f"{self._config.bindir}:{os.environ.get('PATH', os.defpath)}"}
         with self._paths.hub_log.open("ab") as log:
             self._log_begins = log.tell()
-            return subprocess.Popen(
-                ["sh", "-c", 'echo 0 > "$0/cgroup.procs"; exec nsenter "$@"', self._cgroup,
-                 f"--net={internet.namespace(HUB)}", "--", *argv],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ, cwd=self._paths.store,
-            )  # fmt: skip
+            return self._in(self._cgroup, argv, stdout=log, stderr=log, env=environ, cwd=self._paths.store)
+
+    def _power_up(self) -> None:
+        """What the machine's kernel would be there for."""
+        if preflight.kernel_has_wireguard() or cgroups.populated(self._tunnels):
+            return
+        argv = ["wireguard-go", "--foreground", TUNNEL]
+        environ = os.environ | {
+            "PATH": preflight.search_path(),
+            "WG_PROCESS_FOREGROUND": "1",
+            "LOG_LEVEL": "error",
+        }
+        self._in(self._tunnels, argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ)
+
+    def _argv(self) -> list[str]:
+        words = {"data": str(self._paths.hub_data), "listen": f"{self.address.ipv4}:{HUB_PORT}"}
+        return [word.format_map(words) for word in self._config.hub_argv]
+
+    def _in(self, group: Path, argv: Sequence[str], **how: Any) -> subprocess.Popen[bytes]:
+        """In the hub's network, and in this folder of the control groups."""
+        script = 'echo 0 > "$0/cgroup.procs"; exec nsenter "$@"'
+        net = f"--net={internet.namespace(HUB)}"
+        return subprocess.Popen(
+            ["sh", "-c", script, group, net, "--", *argv], stdin=subprocess.DEVNULL, **how
+        )
 
     def _await_port(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -112,6 +139,7 @@ class HubProcess:
             self._freeze(False)
             if everything:
                 cgroups.kill(self._cgroup)
+                cgroups.kill(self._tunnels)
             process.wait(10.0)
 
     def wipe(self, seconds: float) -> None:

@@ -14,15 +14,19 @@ import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 
 from . import internet
+from .addresses import Address
 from .errors import LabError
 from .forward import Forwarder
 from .hubproc import HubProcess
-from .layout import HUB, MOST_NODES, Address, Config, Direction, Host, Paths, hosts_file, node_names
+from .layout import HUB, MOST_NODES, Config, Direction, Host, Paths, hosts_file, node_names
 from .node import Node
+from .router import Router
+from .sites import Sites, described
 from .wire import Host as HostStatus
 from .wire import Reply, Request, Status, Verb
 
@@ -40,6 +44,7 @@ class Keeper:
         self.paths = Paths(config.name)
         self.cuts: dict[Host, Direction] = {}
         self.nodes: dict[Host, Node] = {}
+        self.sites = Sites()
         self.forwarder = Forwarder(self.paths.api, Address(0))
         self.hub = HubProcess(Address(0), config, self.forwarder.reachable)
         self._changing = threading.Lock()
@@ -54,6 +59,9 @@ class Keeper:
             ),
             "cut": self._cut,
             "heal": self._heal,
+            "nat": lambda request: self._rebuild(self.sites.translate, request),
+            "mtu": lambda request: self._rebuild(self.sites.narrow, request),
+            "move": lambda request: self._rebuild(lambda hosts, _: self.sites.move(hosts), request),
             "pause": self._pause,
             "resume": self._resume,
             "hub-start": lambda request: self.hub.start(request.seconds),
@@ -80,7 +88,10 @@ class Keeper:
 
     def status(self) -> Status:
         nodes = (
-            HostStatus(node.host, node.state, node.address.ipv4, self.cuts.get(node.host), node.boots)
+            described(
+                HostStatus(node.host, node.state, node.address.ipv4, self.cuts.get(node.host), node.boots),
+                node.router,
+            )
             for node in self.nodes.values()
         )
         hub = HostStatus(HUB, self.hub.state(), Address(0).ipv4, self.cuts.get(HUB), self.hub.starts)
@@ -91,7 +102,8 @@ class Keeper:
             raise LabError(f"cannot add {host}: there is one already")
         if len(self.nodes) >= MOST_NODES:
             raise LabError(f"cannot add {host}: a lab has {MOST_NODES} nodes at most")
-        node = Node(host, Address(len(self.nodes) + 1), self.config)
+        address = Address(len(self.nodes) + 1)
+        node = Node(host, address, self.sites.router(address), self.config)
         node.disk.make(copy_of.disk if copy_of else None)
         self.nodes[host] = node
 
@@ -127,14 +139,24 @@ class Keeper:
     def _cut(self, request: Request) -> None:
         with self._changing:
             for host in self._hosts(request):
-                internet.cut(host, request.direction)
+                self._link(host).cut(host, request.direction)
                 self.cuts[host] = request.direction
 
     def _heal(self, request: Request) -> None:
         with self._changing:
             for host in self._hosts(request):
-                internet.heal(host)
+                self._link(host).heal(host)
                 self.cuts.pop(host, None)
+
+    def _link(self, host: Host) -> Router | ModuleType:
+        """Who drops a machine's packets."""
+        return internet if host == HUB else self.nodes[host].router
+
+    def _rebuild(self, change: Callable[[dict[Host, Router], Request], None], request: Request) -> None:
+        """Something about the routers of nodes."""
+        nodes = [self._node(name) for name in request.hosts]
+        with self._changing:
+            change({node.host: node.router for node in nodes}, request)
 
     def _hosts(self, request: Request) -> Iterable[Host]:
         return [self._host(name) for name in request.hosts]

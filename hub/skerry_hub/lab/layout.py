@@ -12,6 +12,7 @@ from typing import Literal, NewType
 
 from msgspec import Struct
 
+from .addresses import Address
 from .errors import LabError
 
 Host = NewType("Host", str)
@@ -109,34 +110,6 @@ class Paths:
     def disk(self, host: Host, disks: Disks) -> Path:
         """What a node has changed on its disk. In memory it is in the keeper's mount namespace alone."""
         return (Path("/run/disks") if disks == "memory" else self.store / "disks") / host
-
-
-@dataclass(frozen=True)
-class Address:
-    """The link of one machine: number 0 is the hub's."""
-
-    number: int
-
-    @property
-    def ipv4(self) -> str:
-        return f"10.77.{self.number}.2"
-
-    @property
-    def router4(self) -> str:
-        return f"10.77.{self.number}.1"
-
-    @property
-    def ipv6(self) -> str:
-        return f"fd77:0:0:{self.number:x}::2"
-
-    @property
-    def router6(self) -> str:
-        return f"fd77:0:0:{self.number:x}::1"
-
-    @property
-    def mac(self) -> str:
-        """Fixed, and locally administered."""
-        return f"02:53:4b:00:{self.number:02x}:02"
 
 
 def root(host: Host) -> Path:

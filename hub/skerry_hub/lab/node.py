@@ -17,9 +17,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from . import cgroups, internet
+from .addresses import Address
 from .disk import TARGET, Disk
 from .errors import LabError
-from .layout import Address, Config, Host, Paths
+from .layout import Config, Host, Paths
+from .router import Router
 
 _REBOOTS = 133  # how systemd-nspawn --keep-unit ends when the machine wants to boot again
 _POWER_OFF = signal.SIGRTMIN + 4  # to systemd as PID 1, see systemd(1)
@@ -37,9 +39,10 @@ class State(StrEnum):
 class Node:
     """Methods may be called from any thread; one at a time changes the node."""
 
-    def __init__(self, host: Host, address: Address, config: Config) -> None:
+    def __init__(self, host: Host, address: Address, router: Router, config: Config) -> None:
         self.host = host
         self.address = address
+        self.router = router
         self.state = State.OFF
         self.boots = 0
         self.disk = Disk(Paths(config.name).disk(host, config.disks), host)
@@ -151,7 +154,7 @@ class Node:
         """From power on to power off; gives systemd-nspawn's exit code."""
         if self._config.units:
             self.disk.install_units(Path(self._config.units), Path(self._config.bindir))
-        internet.connect(self.host, self.address)
+        self.router.connect(self.host, self.address)
         self._cgroup.mkdir(exist_ok=True)
         try:
             with self._ready_socket() as ready, self._switch_on() as machine:
@@ -159,7 +162,7 @@ class Node:
                 return machine.wait()
         finally:
             cgroups.remove(self._cgroup)
-            internet.disconnect(self.host)
+            self.router.disconnect(self.host)
 
     def _ready_socket(self) -> socket.socket:
         ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -172,6 +175,7 @@ class Node:
             "PATH": os.environ.get("PATH", os.defpath),
             "NOTIFY_SOCKET": str(self._ready),
             "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
+            "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network",  # the node's own sysctls, for it is a router itself
             "SYSTEMD_LOG_COLOR": "0",
         }
         self.boots += 1

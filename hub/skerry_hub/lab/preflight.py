@@ -20,6 +20,7 @@ _COMMANDS = {
     "systemctl": "systemd",
     "systemd-nspawn": "systemd-container",
 }
+_PACKAGES = _COMMANDS | {"dbus": "dbus", "wireguard-go": "wireguard-go"}
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
 BUS = Path("/usr/bin/dbus-daemon")
 _MB = 1 << 20
@@ -36,9 +37,7 @@ def check(nodes: int) -> None:
     lacks = list(missing(nodes))
     if not lacks:
         return
-    packages = sorted(
-        {_COMMANDS[name] for name in lacks if name in _COMMANDS} | ({"dbus"} if "dbus" in lacks else set())
-    )
+    packages = sorted({_PACKAGES[name] for name in lacks if name in _PACKAGES})
     hint = f" (apt-get install {' '.join(packages)})" if packages else ""
     raise LabError(f"cannot make a lab here: it lacks {', '.join(lacks)}{hint}")
 
@@ -63,6 +62,8 @@ def missing(nodes: int) -> Iterator[str]:
         yield "a cgroup2 tree that is mounted and can be written to"
     if not Path("/dev/net/tun").exists():
         yield "/dev/net/tun"
+    if not _has_wireguard():
+        yield "wireguard-go"
     yield from _room(nodes)
     yield from _watches(nodes)
 
@@ -77,6 +78,16 @@ def _has_overlay() -> bool:
     if "\toverlay\n" in Path("/proc/filesystems").read_text("ascii"):
         return True
     return any(Path("/lib/modules", os.uname().release, "kernel/fs/overlayfs").glob("overlay.ko*"))
+
+
+def kernel_has_wireguard() -> bool:
+    """Built in or loaded, or a module that the first tunnel will load."""
+    modules = Path("/lib/modules", os.uname().release, "kernel/drivers/net/wireguard")
+    return Path("/sys/module/wireguard").exists() or any(modules.glob("wireguard.ko*"))
+
+
+def _has_wireguard() -> bool:
+    return kernel_has_wireguard() or shutil.which("wireguard-go", path=search_path()) is not None
 
 
 def _room(nodes: int) -> Iterator[str]:

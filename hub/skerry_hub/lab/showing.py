@@ -36,9 +36,17 @@ class Choice:
 
 def table(status: Status) -> str:
     """Columns for people."""
-    rows = [("NAME", "STATE", "ADDRESS", "LINK", "STARTS")]
+    rows = [("NAME", "STATE", "ADDRESS", "NAT", "OUTSIDE", "LINK", "STARTS")]
     rows += [
-        (host.name, host.state, host.address, link(host), str(host.boots))
+        (
+            host.name,
+            host.state,
+            host.address,
+            host.nat or "-",
+            host.outside or host.address,
+            link(host),
+            str(host.boots),
+        )
         for host in (status.hub, *status.nodes)
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -48,7 +56,9 @@ def table(status: Status) -> str:
 
 
 def link(host: Host) -> str:
-    return {None: "ok", "both": "cut", "up": "cut (up)", "down": "cut (down)"}[host.cut]
+    cut = {None: (), "both": ("cut",), "up": ("cut (up)",), "down": ("cut (down)",)}[host.cut]
+    mtu = (f"mtu {host.mtu}{' (silent)' if host.silent else ''}",) if host.mtu else ()
+    return ", ".join((*cut, *mtu)) or "ok"
 
 
 def command(argv: Sequence[str]) -> list[str]:

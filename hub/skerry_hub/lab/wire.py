@@ -6,10 +6,11 @@ from typing import Literal
 
 from msgspec import Struct
 
+from .addresses import NORMAL_MTU, Nat
 from .layout import Direction
 
 Verb = Literal[
-    "status", "add", "boot", "reboot", "poweroff", "cut", "heal", "pause", "resume", "wait",
+    "status", "add", "boot", "reboot", "poweroff", "cut", "heal", "nat", "mtu", "move", "pause", "resume", "wait",
     "hub-start", "hub-stop", "hub-kill", "hub-wipe",
 ]  # fmt: skip
 
@@ -24,6 +25,12 @@ class Request(Struct, frozen=True, omit_defaults=True):
     """Of a wait: the least number of boots."""
     copy_of: str | None = None
     """Of an add: the disk to copy."""
+    nat: Nat = "cone"
+    udp_timeout: int | None = None
+    """Of a nat: how many seconds a UDP mapping lives; without, as the kernel has it."""
+    mtu: int = NORMAL_MTU
+    silent: bool = False
+    """Of an mtu: who sends packets that are too big is not told."""
     seconds: float = 60.0
 
 
@@ -35,6 +42,14 @@ class Host(Struct, frozen=True):
     address: str
     cut: Direction | None = None
     boots: int = 0
+    nat: Nat | None = None
+    """None is no router at all: the hub."""
+    outside: str | None = None
+    """The address that others see."""
+    udp_timeout: int | None = None
+    mtu: int | None = None
+    """Of the path from its router; None is the normal one."""
+    silent: bool = False
 
 
 class Status(Struct, frozen=True):

@@ -6,18 +6,23 @@ shown is what will be done. Data only: who shows it decides how.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from skerry_netplan.planner import missing
 from skerry_protocol.app import App
 from skerry_protocol.change import ChangeClass, changed_fields, classify
 from skerry_protocol.ids import AppName, NodeId, NodeName
 from skerry_protocol.lease import least_lost_after_ms
+from skerry_protocol.network import Port
 
 from ..model import AppRow, NodeRow, Placement, Turned
 from .claims import lease_of
 from .compile import CONFIRM_FROM
 from .fits import may_leave_data
+from .networds import FIELD, NOTHING
+from .networds import changed as network_changes
+from .nodeports import taken_by
 from .scheduler import Schedule
 from .telling import Change, Kind, turned_text
 
@@ -66,6 +71,7 @@ def what_would_change(
         changes += view.changes()
         refusals += view.refusals(leave_data)
         notes += view.notes()
+    notes += unreached(will.values(), changed)
     confirm = vanishing(before, after.placements, known)
     if confirm and not confirmed:
         refusals += [f"{text} (apply again with --confirm)" for text in confirm]
@@ -106,6 +112,13 @@ def drain_refusals(
     return found
 
 
+def unreached(rows: Iterable[AppRow], changed: Iterable[AppName]) -> list[str]:
+    """Apps that are to be reached and are not there, where a change has to do with it. They may come later."""
+    said = {row.name: row.app.network for row in rows if row.app is not None}
+    names = set(changed)
+    return [str(one) for one in missing(said) if one.app in names or one.reaches in names]
+
+
 def _app(row: AppRow | None) -> App | None:
     return row.app if row is not None else None
 
@@ -135,12 +148,20 @@ class _View:
     def _fields(self) -> tuple[str, ...]:
         return changed_fields(self.old, self.new) if self.old and self.new else ()
 
+    def _why(self) -> str:
+        """By which fields, for people: of the network what becomes of it."""
+        words = [field for field in self._fields() if not field.startswith(FIELD)]
+        if self.new is not None:
+            before = self.old.network if self.old is not None else NOTHING
+            words += network_changes(before, self.new.network)
+        return f" ({', '.join(words)})" if words else ""
+
     def changes(self) -> list[Change]:
         """In order of Kind; exactly one `none` where nothing happens to any copy."""
         found = [*self._in_place(), *self._moves()]
         if not found:
             nothing = "nothing happens to its copies" if self.old else "is new, and gets no copy for now"
-            text = f"{self.name}: {nothing}{_why(self._fields())}"
+            text = f"{self.name}: {nothing}{self._why()}"
             found.append(Change(self.name, Kind.NONE, self._fields(), (), text))
         return sorted(found, key=lambda change: list(Kind).index(change.kind))
 
@@ -160,7 +181,7 @@ class _View:
             if kind in by_class:
                 names = self._names(by_class[kind])
                 verb = "changes while it runs" if word is Kind.LIVE else "restarts"
-                text = f"{self.name}: {verb} on {', '.join(names)}{_why(self._fields())}"
+                text = f"{self.name}: {verb} on {', '.join(names)}{self._why()}"
                 found.append(Change(self.name, word, self._fields(), names, text))
         return found
 
@@ -177,14 +198,15 @@ class _View:
         for number in sorted(moved):
             source = self._names(one.node for one in gone if one.number == number)
             target = self._names(one.node for one in made if one.number == number)
-            text = f"{self.name}-{number}: moves from {', '.join(source)} to {', '.join(target)}{_why(self._fields())}"
+            text = f"{self.name}-{number}: moves from {', '.join(source)} to {', '.join(target)}{self._why()}"
             found.append(Change(self.name, Kind.REPLACE, self._fields(), source, text))
         for kind, copies, verb in ((Kind.PLACE, made, "starts on"), (Kind.REMOVE, gone, "is removed from")):
             rest = [one for one in copies if one.number not in moved]
             if rest:
                 names = self._names(one.node for one in rest)
                 count = f" ({len(rest)} copies)" if len(rest) != len(names) else ""
-                text = f"{self.name}: {verb} {', '.join(names)}{count}"
+                why = self._why() if kind is Kind.PLACE and self.old is None else ""
+                text = f"{self.name}: {verb} {', '.join(names)}{count}{why}"
                 found.append(Change(self.name, kind, self._fields(), names, text))
         return found
 
@@ -197,6 +219,7 @@ class _View:
                 f"cannot apply {self.name}: lost_after {self.new.ha.lost_after_ms / 1000:g} s leaves no lease beside "
                 f"a stop_timeout of {self.new.stop_timeout_ms / 1000:g} s (at least {least} s is needed)"
             )
+        found += self._clashes()
         if self.old is None or self.new is None or leave_data:
             return found
         replaced = {one.number for one in self._has()}
@@ -209,6 +232,21 @@ class _View:
                     f"{', '.join(sorted(self.old.volumes))} (--leave-data moves the copy without it)"
                 )
         return found
+
+    def _clashes(self) -> Iterator[str]:
+        """Copies that stay where they are, and ports there that the change gives to two of them."""
+        ports = set(taken_by(self.new) if self.new else ()) - set(taken_by(self.old) if self.old else ())
+        found: dict[tuple[str, Port], list[NodeId]] = {}
+        for one in self.after.clashes:
+            if one.port in ports and self.name in {one.placement.app, one.holder}:
+                other = one.placement.app if one.holder == self.name else one.holder
+                whose = "another of its copies" if other == self.name else other
+                found.setdefault((whose, one.port), []).append(one.placement.node)
+        for (whose, port), nodes in found.items():
+            yield (
+                f"cannot apply {self.name}: {whose} has port {port} of {', '.join(self._names(nodes))} "
+                "(choose another port, or keep one of them off there by place)"
+            )
 
     def _left(self) -> tuple[NodeName, ...]:
         """The nodes that a copy leaves, and its data does not."""
@@ -235,7 +273,3 @@ class _View:
 
 def _unplaced(turned: Turned) -> str:
     return f"{turned.app}-{turned.number} has no place: {turned_text(turned.by)}"
-
-
-def _why(fields: tuple[str, ...]) -> str:
-    return f" ({', '.join(fields)})" if fields else ""

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from skerry_netplan.linter import faults
 from skerry_protocol.codec import encode
 from skerry_protocol.ids import AppName, InstanceId, MeshName, Region
 from skerry_protocol.messages import AppRevision, Assignment, Instance, Issued, Version
+from skerry_protocol.network import Network
 
 from ..model import AppRow, AssignmentRow, ClaimRow, ClaimState, Fact, Mesh, NodeRow, Placement, Word
 from .claims import lease_of
@@ -58,6 +60,7 @@ def compile_node(
     overwrites: bytes | None = None,
     holds: Iterable[InstanceId] = (),
     words: Mapping[InstanceId, Word] | None = None,
+    network: Network | None = None,
 ) -> Assignment | Withheld | None:
     """The node's next assignment; None where its newest one says the same; Withheld where it may not be made.
 
@@ -65,6 +68,7 @@ def compile_node(
     issued after it, in any order (all of them for a node that accepted none). `confirmed_by`: the operator who
     confirmed that most copies vanish. `overwrites` (a digest, by resume) ends a divergence; `holds` is what the
     diverged node says it has. `words`: by whose word copies ended; where all that vanish did, that is the confirmation.
+    `network`: the node's plan.
     """
     rows = sorted(issued, key=lambda row: row.issued.version)
     instances = _instances(node, placements, claims, apps)
@@ -87,9 +91,12 @@ def compile_node(
         overwrites=overwrites,
         node_name=node.name,
         labels=dict(sorted(node.labels.items())),
+        network=network,
     )
     if rows and _says(rows[-1], draft) and _can_take(rows, fact):
         return None
+    if network is not None and (wrong := faults(network)):
+        return Withheld(f"the network plan of {node.name} makes no sense: {'; '.join(wrong)}")
     many = most_vanish(known, instances)
     if many is None:
         return draft

@@ -27,6 +27,7 @@ from ..model import (
     Turned,
     Waiting,
 )
+from .nodeports import Clash
 from .telling import turned_text
 
 HUB_STAGES = ("admit", "rollout", "schedule", "compile", "sign", "publish")
@@ -87,6 +88,7 @@ class _Known:
     withheld: Mapping[NodeId, str]
     hindered: Mapping[NodeId, str]
     edited: Mapping[NodeId, str]
+    clashes: Mapping[InstanceId, Clash]
     now_ms: int
 
 
@@ -106,10 +108,11 @@ def why(
     withheld: Mapping[NodeId, str] | None = None,
     hindered: Mapping[NodeId, str] | None = None,
     edited: Mapping[NodeId, str] | None = None,
+    clashes: Iterable[Clash] = (),
 ) -> Why:
     """Explains one app; rows of other apps are passed over. `newest`: each node's newest assignment. `withheld`: nodes
     whose next assignment may not be made, with the reason. `hindered`: what nodes say that nothing can be switched for;
-    `edited`: what they say of unit files that somebody changed.
+    `edited`: what they say of unit files that somebody changed. `clashes`: copies that do not get a port of their node.
     """
     known = _Known(
         row=row,
@@ -123,6 +126,7 @@ def why(
         withheld=withheld or {},
         hindered=hindered or {},
         edited=edited or {},
+        clashes={one.placement.instance: one for one in clashes},
         now_ms=now_ms,
     )
     placed = sorted(
@@ -131,10 +135,10 @@ def why(
     copies = [_copy(one, known) for one in placed]
     copies += [_missing(one, known) for one in turned if one.app == row.name]
     copies.sort(key=lambda one: (one.number, one.instance or ""))
-    return _whole(row, copies)
+    return _whole(row, copies, known)
 
 
-def _whole(row: AppRow, copies: list[CopyWhy]) -> Why:
+def _whole(row: AppRow, copies: list[CopyWhy], known: _Known) -> Why:
     state, headline = "removed", f"{row.name} was removed by {row.changer or 'an operator'}"
     if row.app is not None:
         bad = [one for one in copies if one.state != "healthy"]
@@ -147,6 +151,7 @@ def _whole(row: AppRow, copies: list[CopyWhy]) -> Why:
             )
         elif not bad:
             headline = f"all {len(copies)} copies are healthy" if len(copies) > 1 else "the copy is healthy"
+            headline = next((one.headline for one in copies if one.instance in known.clashes), headline)
         else:
             headline = next(one.headline for one in bad if one.state == state)
             headline += f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
@@ -176,7 +181,8 @@ def _copy(placement: Placement, known: _Known) -> CopyWhy:
     state = at.state.value if at else "healthy"
     word = _override(placement, known.facts.get(placement.node))
     if at is None:
-        headline = f"{name} is healthy on {node_name}"
+        clash = known.clashes.get(placement.instance)
+        headline = f"{name} is healthy on {node_name}" + (f", but {clash.text(node_name)}" if clash else "")
         if edited := known.edited.get(placement.node):
             stages = (*stages[:-1], structs.replace(stages[-1], reason=f"{node_name} says {edited}"))
     elif word is not None and at.state is StepState.HELD:

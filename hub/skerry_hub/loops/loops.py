@@ -6,12 +6,13 @@ known here and now (who was heard lately, the moment, entropy) is in the Moment,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from skerry_netplan.planner import Planner
 from skerry_protocol import signing
 from skerry_protocol.app import Resources
 from skerry_protocol.codec import encode
@@ -31,6 +32,7 @@ from ..model import (
     Waiting,
     Word,
 )
+from ..network.region import Door, plan, region
 from .claims import Unknown, may_run, step_claims
 from .compile import Withheld, bounds, compile_node, content_key
 from .graph import Fields, Graph, Step
@@ -74,7 +76,7 @@ class Moment:
     """What only this run knows. `fresh`: heard in the last 30 s; `freed`: claims that beats freed.
 
     `in_doubt`: it is being found out whether the store is an old one; no new claim meanwhile. `listening_ms`: for how
-    long the hub has heard, and granted, whatever there was.
+    long the hub has heard, and granted, whatever there was. `door`: None where nodes have no tunnels.
     """
 
     now_ms: int
@@ -86,13 +88,14 @@ class Moment:
     asked: frozenset[NodeId] | None = None
     in_doubt: bool = False
     listening_ms: int = 0
+    door: Door | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What a run decided: the schedule with its report, all claims, new assignments, and what was not made and why.
 
-    `again_ms`: when time alone lets another run decide more (None: never).
+    `again_ms`: when time alone lets another run decide more (None: never). `planner`: of the network, if there is one.
     """
 
     schedule: Schedule
@@ -101,6 +104,7 @@ class Outcome:
     withheld: Mapping[NodeId, Withheld]
     assignments: tuple[AssignmentRow, ...]
     again_ms: int | None = None
+    planner: Planner | None = None
 
 
 def run(state: State, moment: Moment) -> Outcome:
@@ -113,6 +117,7 @@ def run(state: State, moment: Moment) -> Outcome:
         cast(Mapping[NodeId, Withheld], made["withheld"]),
         cast(tuple[AssignmentRow, ...], made["assignments"]),
         cast(int | None, made["again_ms"]),
+        cast(Planner | None, made["planner"]),
     )
 
 
@@ -175,6 +180,14 @@ def healthy(placements: Iterable[Placement], steps: Iterable[StepRow]) -> frozen
     )
 
 
+def ailing(state: State, outcome: Outcome, silent: Container[NodeId]) -> frozenset[InstanceId]:
+    """The copies that last were not healthy, or whose node is silent."""
+    failed = {row.step.instance for row in state.steps if row.step.state is StepState.FAILED}
+    return frozenset(
+        one.instance for one in outcome.schedule.placements if one.instance in failed or one.node in silent
+    )
+
+
 def used(
     issued: Mapping[NodeId, Sequence[AssignmentRow]], facts: Mapping[NodeId, Fact], revisions: Revisions
 ) -> dict[NodeId, Resources]:
@@ -213,8 +226,10 @@ def _claim(view: Fields, context: object) -> Fields:
     return {"claims": done.claims, "claims_waiting": done.waiting, "again_ms": done.again_ms}
 
 
-def _compile(view: Fields, _context: object) -> Fields:
+def _compile(view: Fields, context: object) -> Fields:
     state = _state(view)
+    door = cast(Moment, context).door
+    planner = _planner(state, door) if door is not None else None
     by_node: dict[NodeId, list[Placement]] = {}
     for placement in state.placements:
         by_node.setdefault(placement.node, []).append(placement)
@@ -240,12 +255,17 @@ def _compile(view: Fields, _context: object) -> Fields:
             overwrites=over.digest if (over := state.overwrites.get(node.id)) else None,
             holds=state.holds.get(node.id, ()),
             words=words,
+            network=plan(planner, door, node) if planner is not None and door is not None else None,
         )
         if isinstance(made, Withheld):
             withheld[node.id] = made
         elif made is not None and (made.instances or rows):
             drafts[node.id] = made
-    return {"drafts": drafts, "withheld": withheld}
+    return {"drafts": drafts, "withheld": withheld, "planner": planner}
+
+
+def _planner(state: State, door: Door) -> Planner:
+    return Planner(region(state.mesh, door, state.nodes, state.placements, state.apps, state.revisions))
 
 
 def _since_accepted(rows: Sequence[AssignmentRow], fact: Fact | None) -> list[AssignmentRow]:
@@ -313,10 +333,10 @@ GRAPH = Graph(
         Step(
             "compile",
             reads=_names(
-                "mesh revisions nodes facts paused unshown overwrites holds placements claims schedule"
+                "mesh apps revisions nodes facts paused unshown overwrites holds placements claims schedule"
             ),
             previous=_names("issued words"),
-            writes=_names("drafts withheld"),
+            writes=_names("drafts withheld planner"),
             run=_compile,
         ),
         Step("sign", reads=_names("drafts"), previous=frozenset(), writes=_names("assignments"), run=_sign),

@@ -22,6 +22,7 @@ from ..clock import monotonic_ms, now_ms
 from ..identity import Identity
 from ..journal import Happened, note
 from ..model import AssignmentRow, Fact, NodeRow, Placement
+from ..network.region import Door
 from ..store import Owner, Store, Transaction, View, rows
 from ..store import schema as s
 from . import loops
@@ -51,8 +52,12 @@ class Reconciler:
         moment: Callable[[Moment], Moment],
         publish: Callable[[list[NodeId]], None],
         done: Callable[[State, Outcome], None],
+        door: Door | None = None,
     ) -> None:
-        """`moment` adds to a bare Moment what was heard; `publish` gets the nodes with new assignments."""
+        """`moment` adds to a bare Moment what was heard; `publish` gets the nodes with new assignments.
+
+        `door`: how nodes come in by tunnels, if they do.
+        """
         self.last: Outcome | None = None
         self.trouble: str | None = None
         self.runs = 0
@@ -61,6 +66,7 @@ class Reconciler:
         self._moment = moment
         self._publish = publish
         self._done = done
+        self._door = door
         self._wanted = asyncio.Event()
         self._pressing = asyncio.Event()
         self._ran = asyncio.Event()
@@ -156,7 +162,8 @@ class Reconciler:
 
     def bare_moment(self) -> Moment:
         """This run's Moment."""
-        now = Moment(now_ms(), lambda: os.urandom(10), self._identity.hub_key, self._identity.delegation)
+        identity = self._identity
+        now = Moment(now_ms(), lambda: os.urandom(10), identity.hub_key, identity.delegation, door=self._door)
         return self._moment(now)
 
     async def load(self, view: View) -> State:

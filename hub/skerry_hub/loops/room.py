@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
 from skerry_protocol.app import App, Resources
-from skerry_protocol.ids import NodeId
+from skerry_protocol.ids import AppName, NodeId
+from skerry_protocol.network import Port
 
 from ..model import NodeRow
 from .fits import NOT_HEARD, SILENT, label, place_key, turned_away
+from .nodeports import has_it, taken_by
 
 Score = tuple[int, int, str]
+Kind = tuple[str, int, int, tuple[Port, ...]]
 
 
 @dataclass
@@ -24,6 +27,7 @@ class _Load:
     memory: int = 0
     cpu: int = 0
     copies: int = 0
+    ports: dict[Port, AppName] = field(default_factory=dict)
 
 
 @dataclass
@@ -65,15 +69,17 @@ class Room:
         self.asked = asked
         self._loads = {node: _Load() for node in self.nodes}
         self._classes: dict[tuple[str, str | None], _Class] = {}
-        self._full: dict[tuple[str, int, int], dict[str, int]] = {}
+        self._full: dict[Kind, dict[str, int]] = {}
 
-    def reserve(self, node: NodeId, resources: Resources) -> None:
+    def reserve(self, node: NodeId, app: App) -> None:
         """One more copy on the node; unknown nodes hold nothing."""
         load = self._loads.get(node)
         if load is not None:
-            load.memory += resources.memory_bytes or 0
-            load.cpu += resources.cpu_milli or 0
+            load.memory += app.resources.memory_bytes or 0
+            load.cpu += app.resources.cpu_milli or 0
             load.copies += 1
+            for port in taken_by(app):
+                load.ports.setdefault(port, app.name)
 
     def at_least(self, node: NodeId, used: Resources) -> None:
         """What the node's newest assignment or its own word says it uses, where that is more than what is reserved."""
@@ -83,13 +89,16 @@ class Room:
             load.cpu = max(load.cpu, used.cpu_milli or 0)
 
     def lacks(self, app: App, node: NodeRow) -> str | None:
-        """ "memory" or "cpu", where the node has too little left; a node that never said what it has, has enough."""
+        """ "memory" or "cpu", where the node has too little left, or a port that is taken; None where it has all.
+
+        A node that never said what it has, has enough.
+        """
         load, ask = self._loads[node.id], app.resources
         if ask.memory_bytes and node.memory_bytes and load.memory + ask.memory_bytes > node.memory_bytes:
             return "memory"
         if ask.cpu_milli and node.cpu_milli and load.cpu + ask.cpu_milli > node.cpu_milli:
             return "cpu"
-        return None
+        return next((has_it(port, load.ports[port]) for port in taken_by(app) if port in load.ports), None)
 
     def pick(self, want: Want) -> NodeId | None:
         """The best node: fewest of the app in its spread value, none of the app's copies if possible, least loaded."""
@@ -138,8 +147,9 @@ class Room:
             return "runs this copy already"
         return self.lacks(want.app, node) or "fits"
 
-    def _key(self, app: App) -> tuple[str, int, int]:
-        return (place_key(app), app.resources.memory_bytes or 0, app.resources.cpu_milli or 0)
+    def _key(self, app: App) -> Kind:
+        memory, cpu = app.resources.memory_bytes or 0, app.resources.cpu_milli or 0
+        return (place_key(app), memory, cpu, taken_by(app))
 
     def _class(self, app: App) -> _Class:
         key = (place_key(app), app.place.spread)

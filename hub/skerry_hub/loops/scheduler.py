@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from skerry_protocol.app import Resources
+from skerry_protocol.app import App, Resources
 from skerry_protocol.ids import AppName, InstanceId, NodeId, instance_id
 
 from ..model import AppRow, ClaimRow, Loss, NodeRow, Placement, Turned, Waiting
 from .copies import Copies, Need, Situation
 from .fits import place_key
+from .nodeports import Clash, clashes
 from .room import Room, Want
 from .telling import turned_text
 
@@ -26,13 +27,17 @@ ASKED_AT_ONCE = 20
 
 @dataclass(frozen=True)
 class Schedule:
-    """The whole answer. `ended` are former placements with the reason; `ask`: nodes whose beat copies wait for."""
+    """The whole answer. `ended` are former placements with the reason; `ask`: nodes whose beat copies wait for.
+
+    `clashes`: placed copies that do not get a port of their node.
+    """
 
     placements: tuple[Placement, ...]
     ended: tuple[tuple[Placement, str], ...]
     turned: tuple[Turned, ...]
     waiting: tuple[Waiting, ...]
     ask: tuple[NodeId, ...] = ()
+    clashes: tuple[Clash, ...] = ()
 
     @property
     def awaits_nodes(self) -> bool:
@@ -90,7 +95,7 @@ def schedule(
     beside = _beside(out.kept.values(), situation, rows)
     for need in needs:
         _fill(need, room, situation, beside.setdefault(need.row.name, {}), out, now_ms, entropy)
-    return _result(out)
+    return _result(out, {row.name: row.app for row in rows})
 
 
 def _judge(
@@ -122,7 +127,7 @@ def _reserve(
     for placement in kept:
         app = apps[placement.app]
         if app is not None:
-            room.reserve(placement.node, app.resources)
+            room.reserve(placement.node, app)
     for node, amount in used.items():
         room.at_least(node, amount)
 
@@ -162,7 +167,7 @@ def _fill(
         left = msgspec.structs.replace(out.kept.pop(need.leaves.instance), word=need.word)
         out.ended.append((left, need.reason))
         beside[need.leaves.node] = max(0, beside.get(need.leaves.node, 0) - 1)
-    room.reserve(node, app.resources)
+    room.reserve(node, app)
     beside[node] = beside.get(node, 0) + 1
     out.made.append(
         Placement(
@@ -215,7 +220,7 @@ def _unplaced(need: Need, want: Want, room: Room, out: _Out) -> None:
     out.waiting.append(Waiting(need.row.name, need.number, "schedule", text, stays))
 
 
-def _result(out: _Out) -> Schedule:
+def _result(out: _Out, apps: Mapping[AppName, App | None]) -> Schedule:
     """Everything in one order; a copy that stood in for one that ended now stands in for what that one did."""
     gone = {placement.instance: placement for placement, _ in out.ended}
 
@@ -234,4 +239,5 @@ def _result(out: _Out) -> Schedule:
         turned=tuple(out.turned),
         waiting=tuple(out.waiting),
         ask=tuple(out.ask)[:ASKED_AT_ONCE],
+        clashes=tuple(clashes(placed, apps)),
     )

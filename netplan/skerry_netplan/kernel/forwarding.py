@@ -12,6 +12,7 @@ from .links import set_sysctl
 
 SIX, FOUR = "ipv6/conf/all/forwarding", "ipv4/ip_forward"
 _ROOT = Path("/proc/sys/net")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _ALSO_WHEN_FORWARDING = "2"
 
 
@@ -28,3 +29,23 @@ def switch_on() -> None:
             set_sysctl(f"ipv6/conf/{folder.name}/accept_ra", _ALSO_WHEN_FORWARDING)
     for path in (SIX, FOUR):
         set_sysctl(path, "1")
+
+
+def was_on(kept: Path) -> bool:
+    """Whether this machine forwarded before Skerry had it do so in this boot: `kept` remembers. Raises OSError."""
+    boot = _BOOT_ID.read_text(encoding="ascii").strip()
+    try:
+        former, _, before = kept.read_text(encoding="ascii").partition(" ")
+    except (OSError, UnicodeDecodeError):
+        former = before = ""
+    if former != boot:
+        before = "1" if is_on() else "0"
+        kept.write_text(f"{boot} {before}", encoding="ascii")
+    return before == "1"
+
+
+def switched_on(kept: Path) -> bool:
+    """Switches it on; whether it was on before Skerry did so in this boot, see `was_on`. Raises OSError."""
+    before = was_on(kept)
+    switch_on()
+    return before

@@ -7,18 +7,18 @@ protocol number, its interfaces by their alias: whatever lacks it is somebody el
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from pyroute2 import AsyncIPRoute
-
 from ..state import Route
+from .netlink import AsyncIPRoute
 
 ALIAS = "Skerry"
+KIND = "wireguard"
 PROTOCOL = 207  # rt_protos of iproute2 has no such number; bird, zebra and the others have theirs
 GATEWAY6 = "fe80::1"
 _UNREACHABLE = 7
@@ -38,6 +38,13 @@ class LinkSeen:
     ours: bool
     addresses: frozenset[str] = frozenset()
     pair: int = 0
+
+
+def outside(links: Iterable[LinkSeen]) -> tuple[str, ...]:
+    """The addresses of interfaces that are not Skerry's, in the order in which those were made; not the loopback's."""
+    others = (link for link in links if link.up and not link.ours and link.name != "lo")
+    found = (text for link in sorted(others, key=lambda link: link.index) for text in sorted(link.addresses))
+    return tuple(text.partition("/")[0] for text in found)
 
 
 @asynccontextmanager

@@ -26,26 +26,26 @@ class Kept:
     listing: str = ""
 
 
-async def set_rules(rules: Rules) -> Kept:
+async def set_rules(rules: Rules, table: str = TABLE) -> Kept:
     """Replaces the table, all or nothing. No text: removes it. Raises NftError."""
-    text = rules.text or f"table {TABLE}\ndelete table {TABLE}\n"
+    text = rules.text or f"table {table}\ndelete table {table}\n"
     await _nft("-f", "-", words=text)
-    return Kept(rules.mark, await _listing()) if rules.text else Kept()
+    return Kept(rules.mark, await _listing(table)) if rules.text else Kept()
 
 
-async def read_rules(kept: Kept) -> Rules:
+async def read_rules(kept: Kept, table: str = TABLE) -> Rules:
     """`kept`'s where the table is as it was set; else none, so that it is set again."""
-    return Rules(kept.mark) if kept.mark and await _listing() == kept.listing else Rules()
+    return Rules(kept.mark) if kept.mark and await _listing(table) == kept.listing else Rules()
 
 
-async def is_there() -> bool:
-    """Whether there is a table of ours, whatever is in it."""
-    return await _listing() != ""
+async def is_there(table: str = TABLE) -> bool:
+    """Whether there is such a table, whatever is in it."""
+    return await _listing(table) != ""
 
 
-async def _listing() -> str:
+async def _listing(table: str) -> str:
     try:
-        text = await _nft("--stateless", "list", "table", *TABLE.split())
+        text = await _nft("--stateless", "list", "table", *table.split())
     except NftError:
         return ""
     return hashlib.sha256(text.encode()).hexdigest()

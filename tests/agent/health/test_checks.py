@@ -103,8 +103,8 @@ async def test_tcp() -> None:
     assert "refused" in closed.reason
 
 
-def running(app: App) -> Running:
-    made = render(an_instance(app), app, Policy(), Paths(), NodeFacts("n1", "x86_64"))
+def running(app: App, network: bool = False) -> Running:
+    made = render(an_instance(app), app, Policy(), Paths(), NodeFacts("n1", "x86_64", network=network))
     assert isinstance(made, Rendered), made
     return Running(an_instance(app), AppRevision(1, app), made)
 
@@ -150,6 +150,17 @@ def test_a_check_has_its_instances_sandbox_and_no_more() -> None:
     assert 'ExecStart=:/bin/check "%%h $X"' in lines
     assert {line for line in own if line.startswith("Requisite=skerry-lease")} <= set(lines)
     assert not any(line.startswith(("Restart=", "StateDirectory=", "WantedBy=")) for line in lines)
+
+
+def test_a_check_is_in_the_network_of_its_instance() -> None:
+    """systemd enters it by its path, or by what it kept of the instance's own: both are the same one."""
+    made = running(an_app(health=Health(exec=("/bin/check",))), network=True)
+    _, text = check_unit(SERVICE, made.rendered.units[SERVICE], "skerry-web-1", ("/bin/check",), 1500)
+    lines = text.splitlines()
+    assert f"NetworkNamespacePath=/run/netns/{made.rendered.namespace}" in lines
+    assert "BindReadOnlyPaths=-/run/skerry/net/resolv.conf:/etc/resolv.conf" in lines
+    assert f"JoinsNamespaceOf={SERVICE}" in lines
+    assert "PrivateNetwork=yes" not in lines
 
 
 def rules(**changes: object) -> StopRules:

@@ -13,9 +13,13 @@ from skerry_agent.joining import join as joining
 from skerry_agent.joining.identity import Identity, IdentityError, load, machine_key, read_key
 from skerry_agent.joining.join import JoinError, join
 from skerry_agent.joining.machine import Machine
-from skerry_protocol.ids import node_id
+from skerry_agent.network.keys import public_keys
+from skerry_agent.network.records import Plan
+from skerry_agent.network.telling import told, write_wanted
+from skerry_protocol.ids import NodeName, node_id
 from skerry_protocol.messages import JoinRequest
 from skerry_protocol.signing import JOIN, Signed, join_words, new_key, public_key, verify
+from tests.agent.builders import a_network, an_app, an_instance
 from tests.agent.hubstandin import Answer, hub, refusal
 
 MACHINE = Machine("box", "x86_64", 1 << 30, 2000)
@@ -45,7 +49,9 @@ def test_a_machine_joins_and_keeps_who_it_is(tmp_path: Path) -> None:
     assert found.word.tls_key == stand_in.tls_key
     assert load(state) == found
     assert {path.name: path.stat().st_mode & 0o777 for path in (state / "identity").iterdir()} == {
-        "machine.key": 0o600, "identity.json": 0o600, "machine.key.twin": 0o600, "identity.json.twin": 0o600,
+        f"{name}{twin}": 0o600
+        for name in ("machine.key", "identity.json", "link.key", "direct.key")
+        for twin in ("", ".twin")
     }  # fmt: skip
     assert (state / "identity").stat().st_mode & 0o777 == 0o700
 
@@ -54,7 +60,14 @@ def test_joining_again_asks_with_the_same_key(tmp_path: Path) -> None:
     with hub(tmp_path) as stand_in:
         first = try_join(stand_in.token(), tmp_path / "state")
         assert try_join(stand_in.token(), tmp_path / "state") == first
-    assert stand_in.asked[0].machine_key == stand_in.asked[1].machine_key
+    once, again = stand_in.asked
+    assert once.machine_key == again.machine_key
+    assert (
+        (once.link_key, once.direct_key)
+        == (again.link_key, again.direct_key)
+        == public_keys(tmp_path / "state")
+    )
+    assert None not in {once.link_key, once.direct_key}
 
 
 def test_a_forgotten_machine_gets_a_new_key(tmp_path: Path) -> None:
@@ -68,6 +81,28 @@ def test_a_forgotten_machine_gets_a_new_key(tmp_path: Path) -> None:
 
         stand_in.respond = forgotten
         assert try_join(stand_in.token(), tmp_path / "state").node != first.node
+    former, _, latter = stand_in.asked
+    assert not {former.link_key, former.direct_key} & {latter.link_key, latter.direct_key}, (
+        "a copy may have them"
+    )
+
+
+def test_the_way_to_the_hub_is_kept_and_takes_no_namespace_from_what_runs(tmp_path: Path) -> None:
+    state, web = tmp_path / "state", an_instance(an_app())
+    with hub(tmp_path) as stand_in:
+        stand_in.network = a_network()
+        try_join(stand_in.token(), state)
+        assert told(state) == Plan(a_network(), NodeName("box"))
+        write_wanted(state, Plan(a_network(web), NodeName("box"), {web.id: web.app}))
+        stand_in.network = a_network(endpoint="192.0.2.9:1")
+        try_join(stand_in.token(), state)
+    assert told(state) == Plan(a_network(web, endpoint="192.0.2.9:1"), NodeName("box"), {web.id: web.app})
+
+
+def test_a_hub_without_a_network_gives_none(tmp_path: Path) -> None:
+    with hub(tmp_path) as stand_in:
+        try_join(stand_in.token(), tmp_path / "state")
+    assert told(tmp_path / "state") is None
 
 
 def test_a_certificate_of_any_date_does(tmp_path: Path) -> None:

@@ -147,3 +147,26 @@ def test_after_any_weather_a_link_that_holds_is_found(weather: list[tuple[set[st
     tunnel.answers = {OUTSIDE}
     assert tunnel.live(REST_MOST_MS + QUIET_MS + 3 * TRY_MS).direct
     assert tunnel.to == OUTSIDE
+
+
+def lost() -> Path:
+    """One that was direct, and whose session still lives when it is given up."""
+    path, _ = new_path([LAN, OUTSIDE], 0)
+    path, _ = looked(path, Counted(92, 148, True), 1)
+    path, actions = looked(path, Counted(92, 1480, True), SILENT_MS + 1)
+    assert actions == (Turn(direct=False), Begin(LAN))
+    return path
+
+
+def test_what_was_given_up_is_not_taken_again_before_something_is_heard() -> None:
+    path, actions = looked(lost(), Counted(92, 1480, True), SILENT_MS + 1)
+    assert (path.way, actions) == (Way.TRYING, ())
+    path, actions = looked(path, Counted(184, 1480, True), SILENT_MS + 2)
+    assert (path.way, actions) == (Way.DIRECT, (Turn(direct=True),))
+
+
+def test_nor_because_another_endpoint_became_known() -> None:
+    path, actions = with_endpoints(lost(), [OUTSIDE], SILENT_MS + 1)
+    assert actions == (Begin(OUTSIDE),)
+    path, actions = looked(path, Counted(92, 1480, True), SILENT_MS + 2)
+    assert (path.way, actions) == (Way.TRYING, ())

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,30 @@ async def test_a_folder_that_goes_ends_the_watch_so_that_it_is_begun_again(tmp_p
     (tmp_path / "gone").rmdir()
     with pytest.raises(OSError, match="is gone"):
         await asyncio.wait_for(task, 5)
+
+
+def inotifies() -> int:
+    """How many inotify instances this process has."""
+    fds = [fd for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()]
+    return sum("inotify" in str(fd.readlink()) for fd in fds)
+
+
+async def test_all_watches_share_one_instance_and_each_hears_its_own(tmp_path: Path) -> None:
+    before, heard = inotifies(), asyncio.Queue[str]()
+    names = ("one", "two", "two")
+    tasks = [
+        asyncio.create_task(watch(tmp_path / name, lambda _: True, partial(heard.put_nowait, f"{name} {at}")))
+        for at, name in enumerate(names)
+    ]
+    assert {await heard.get() for _ in names} == {"one 0", "two 1", "two 2"}
+    assert inotifies() == before + 1
+    (tmp_path / "two" / "file").write_text("x")
+    assert {await heard.get() for _ in range(2)} == {"two 1", "two 2"}
+    for task in tasks[:2]:
+        task.cancel()
+    await asyncio.gather(*tasks[:2], return_exceptions=True)
+    (tmp_path / "two" / "file").unlink()
+    assert await heard.get() == "two 2", "the other's end is not its own"
+    tasks[2].cancel()
+    await asyncio.gather(tasks[2], return_exceptions=True)
+    assert inotifies() == before

@@ -107,6 +107,26 @@ def test_everything_is_shut_by_default() -> None:
     assert rendered(an_app()).private_network
 
 
+def test_with_a_network_plan_an_instance_has_the_namespace_that_is_made_for_it() -> None:
+    node = structs.replace(NODE, network=True)
+    alone, found = service(an_app()), service(an_app(), node=node)
+    assert found["NetworkNamespacePath"] == [f"/run/netns/skerry-{an_instance(an_app()).id}"]
+    assert "-/run/skerry/net/resolv.conf:/etc/resolv.conf" in found["BindReadOnlyPaths"]
+    assert set(alone) - set(found) == {"PrivateNetwork"}
+    assert set(found) - set(alone) == {"NetworkNamespacePath"}
+    made = rendered(an_app(), node=node)
+    assert made.private_network
+    assert made.namespace == f"skerry-{an_instance(an_app()).id}"
+    assert made.restart_key != rendered(an_app()).restart_key
+
+
+def test_the_machines_own_network_is_the_same_with_a_plan_and_without() -> None:
+    app, policy = an_app(sandbox_allow=("host-network",)), Policy(allow=("host-network",))
+    with_plan = rendered(app, policy, structs.replace(NODE, network=True))
+    assert with_plan == rendered(app, policy)
+    assert with_plan.namespace == ""
+
+
 def test_a_word_opens_what_it_says_once_the_node_permits_it() -> None:
     app = an_app(sandbox_allow=("host-network",))
     assert "under [app.web]" in refused(app)

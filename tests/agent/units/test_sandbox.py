@@ -46,6 +46,16 @@ def test_words_open_what_they_say_and_nothing_else(names: set[str]) -> None:
     assert all(line in lines(()) or line[0] in opened for line in written)
 
 
+@given(st.sets(st.sampled_from(sorted(WORDS))))
+def test_a_namespace_of_the_mesh_takes_the_place_of_an_empty_one_and_changes_nothing_else(
+    names: set[str],
+) -> None:
+    words = [WORDS[name] for name in names if name != "host-network"]
+    alone, meshed = lines(words), lines(words, "skerry-web-0-aaaaaaaaaa")
+    assert set(alone) - set(meshed) == {("PrivateNetwork", "yes")}
+    assert {key for key, _ in set(meshed) - set(alone)} == {"NetworkNamespacePath", "BindReadOnlyPaths"}
+
+
 def test_nothing_asked_is_everything_shut() -> None:
     assert lines(())[: len(SHUT)] == SHUT
 

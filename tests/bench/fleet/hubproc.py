@@ -102,7 +102,7 @@ class HubProcess:
     def start(self) -> None:
         """Does not wait for anything."""
         argv = [
-            *TIED, sys.executable, "-m", "skerry_hub.daemon", "run", "--data", str(self._data),
+            *TIED, sys.executable, "-m", "skerry_hub.daemon", "run", "--no-tunnels", "--data", str(self._data),
             "--listen", f"{HOST}:{self.port}", "--nats-port", str(self.nats_port), "--advertise", HOST,
         ]  # fmt: skip
         with (self._data / "hub.log").open("ab") as log:

@@ -95,6 +95,10 @@ _FIELDS: dict[str, st.SearchStrategy[object]] = {
     "workdir": st.just("/srv/x"),
     "restart": st.sampled_from(["always", "on-failure", "no"]),
     "rollback": st.booleans(),
+    "ports": st.sampled_from([{}, {"http": 8080, "dns": "53/udp"}, {"http": "8080/tcp", "dns": 53}]),
+    "reaches": st.lists(st.sampled_from(["db", "x", "y"]), max_size=3, unique=True),
+    "publish": st.sampled_from([{"http": 80}, {"http": 53, "dns": 54}]),
+    "egress": st.booleans(),
     "sandbox": st.sampled_from([{}, {"allow": ["host-network", "device:/dev/ttyS0"]}]),
 }
 
@@ -104,6 +108,12 @@ def sound_apps(draw: st.DrawFn) -> Table:
     """A table that the parser takes."""
     table: Table = {"run": draw(st.sampled_from([["/bin/x", "a b"], ["python3"]]))}
     table |= draw(st.fixed_dictionaries({}, optional=_FIELDS))
+    if "publish" in table:
+        table |= {"ports": {"http": 8080, "dns": "53/udp"}}
+        if "place" in table:
+            del table["place"]
+    if "publish" in table or table.get("egress") is False:
+        table.pop("sandbox", None)
     if draw(st.booleans()):
         ha: Table = {"lost_after": draw(st.sampled_from(["3m", "5m", "1h"]))}
         ha |= draw(

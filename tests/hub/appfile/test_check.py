@@ -25,6 +25,7 @@ from skerry_protocol.app import (
     Volume,
 )
 from skerry_protocol.ids import AppName
+from skerry_protocol.network import AppNetwork, Port, Transport
 
 from .documents import sound_apps, toml
 
@@ -66,6 +67,13 @@ WIRE = st.builds(
     workdir=maybe(TEXTS),
     restart=st.sampled_from(Restart),
     sandbox_allow=st.lists(TEXTS, max_size=3).map(tuple),
+    network=st.builds(
+        AppNetwork,
+        st.dictionaries(TEXTS, st.builds(Port, NUMBERS, st.sampled_from(Transport)), max_size=2),
+        st.lists(TEXTS, max_size=2).map(tuple),
+        st.dictionaries(TEXTS, NUMBERS, max_size=2),
+        st.booleans(),
+    ),
 )
 
 

@@ -23,6 +23,7 @@ from skerry_protocol.app import (
     Volume,
 )
 from skerry_protocol.ids import AppName
+from skerry_protocol.network import AppNetwork, Port, Transport
 
 from .documents import any_apps, sound_apps, toml
 
@@ -150,6 +151,23 @@ def test_defaults_that_follow_from_others() -> None:
     assert app(BEST + 'schedule = "daily"').restart is Restart.ALWAYS
 
 
+def test_what_is_said_of_the_network() -> None:
+    got = app(
+        BEST + "ports = { http = 8080, dns = '53/udp', dns-tcp = 53 }\nreaches = ['db', 'x']\n"
+        "publish = { http = 80, dns = 53, dns-tcp = 53 }\negress = false\nreplicas = 2"
+    )
+    ports = {"http": Port(8080), "dns": Port(53, Transport.UDP), "dns-tcp": Port(53)}
+    reaches = (AppName("db"), AppName("x"))
+    assert got.network == AppNetwork(ports, reaches, {"http": 80, "dns": 53, "dns-tcp": 53}, egress=False)
+    host = app(BEST + "ports = { http = 80 }\nreaches = ['db']\nsandbox = { allow = ['host-network'] }")
+    assert host.network == AppNetwork({"http": Port(80)}, (AppName("db"),))
+
+
+def test_ports_with_a_fault_are_not_held_against_what_is_published() -> None:
+    found = faults(BEST + "ports = { http = 0 }\npublish = { http = 80 }")
+    assert list(found) == ["app.x.ports.http"]
+
+
 def test_all_faults_come_at_once_in_the_order_of_lines() -> None:
     got = parse((Path(__file__).parent / "wrong.toml").read_text(), "wrong.toml")
     assert isinstance(got, Faults)
@@ -238,6 +256,43 @@ def test_all_faults_come_at_once_in_the_order_of_lines() -> None:
         (BEST + "sandbox = { allow = ['host-networks'] }", "app.x.sandbox.allow[0]", 4, "one of host-network"),
         (BEST + "sandbox = { allow = ['host-path:/etc'] }", "app.x.sandbox.allow[0]", 4, "not in or above"),
         (BEST + "sandbox = { allow = ['user:bob'] }", "app.x.sandbox.allow[0]", 4, 'user = "bob"'),
+        (BEST + "ports = 80", "app.x.ports", 4, "a table such as"),
+        (BEST + "ports = { a = 0 }", "app.x.ports.a", 4, "a port from 1 to 65535"),
+        (BEST + "ports = { a = 65536 }", "app.x.ports.a", 4, "a port from 1 to 65535"),
+        (BEST + "ports = { a = '65536/udp' }", "app.x.ports.a", 4, "a port from 1 to 65535"),
+        (BEST + "ports = { a = '53/UDP' }", "app.x.ports.a", 4, 'write "53/udp"'),
+        (BEST + "ports = { a = '80' }", "app.x.ports.a", 4, "write 80"),
+        (BEST + "ports = { a = 'http' }", "app.x.ports.a", 4, '"53/udp"'),
+        (BEST + "ports = { a = true }", "app.x.ports.a", 4, "found true"),
+        (BEST + "ports = { A = 80 }", "app.x.ports.A", 4, "lower-case"),
+        (BEST + "ports = { a = 80, b = '80/tcp' }", "app.x.ports.b", 4, "found 80/tcp, expected a port apart from"),
+        (BEST + "reaches = 'db'", "app.x.reaches", 4, 'in brackets: ["db"]'),
+        (BEST + "reaches = ['DB']", "app.x.reaches[0]", 4, "lower-case"),
+        (BEST + "reaches = ['db', 'db']", "app.x.reaches[1]", 4, "each once"),
+        (BEST + "ports = { http = 1 }\npublish = { htp = 80 }", "app.x.publish.htp", 5, "did you mean http?"),
+        (BEST + "ports = { http = 1 }\npublish = { dns = 53 }", "app.x.publish.dns", 5, "known: http"),
+        (BEST + "publish = { http = 80 }", "app.x.publish.http", 4, "it has no ports"),
+        (BEST + "ports = { a = 1 }\npublish = { a = 65536 }", "app.x.publish.a", 5, "from 1 to 65535"),
+        (BEST + "ports = { a = 1, b = 2 }\npublish = { a = 80, b = 80 }", "app.x.publish.b", 5, "apart from that of a"),
+        (
+            BEST + "ports = { a = 1 }\npublish = { a = 80 }\nreplicas = 3\nplace = { nodes = ['m', 'n'] }",
+            "app.x.publish",
+            5,
+            "replicas = 3 on 2 nodes",
+        ),
+        (
+            BEST + "ports = { a = 1 }\npublish = { a = 80 }\nsandbox = { allow = ['host-network'] }",
+            "app.x.publish",
+            5,
+            "it has its node's addresses already",
+        ),
+        (
+            BEST + "egress = false\nsandbox = { allow = ['host-network'] }",
+            "app.x.egress",
+            4,
+            "cannot be shut for one app",
+        ),
+        (BEST + "egress = 'no'", "app.x.egress", 4, "true or false"),
         (BEST + "artifact = 'sha256:00'", "app.x.artifact", 4, "size = BYTES"),
         (BEST + "artifact = { sha256 = '00', size = 1 }", "app.x.artifact.sha256", 4, "64 lower-case"),
         (BEST + "artifact = { amd64 = 'x' }", "app.x.artifact.amd64", 4, "x86_64"),

@@ -49,6 +49,12 @@ STRUCTURAL: list[tuple[str, dict[str, object]]] = [
     ("architecture", BASE | {"artifact": {"amd64": "x"}}),
     ("half of a reference", BASE | {"artifact": {"sha256": "0" * 64}}),
     ("label", BASE | {"place": {"labels": {"a": []}}}),
+    ("port's number", BASE | {"ports": {"a": 0}}),
+    ("port's transport", BASE | {"ports": {"a": "53/icmp"}}),
+    ("port's name", BASE | {"ports": {"A": 53}}),
+    ("reached twice", BASE | {"reaches": ["db", "db"]}),
+    ("published port", BASE | {"ports": {"a": 1}, "publish": {"a": "80"}}),
+    ("egress as text", BASE | {"egress": "no"}),
     ("volume", BASE | {"volumes": {"d": {"empty_elsewhere": True}}}),
 ]
 

@@ -120,7 +120,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         check=True, capture_output=True,
     )  # fmt: skip
     with subprocess.Popen(
-        [*hub, "run", "--data", folder / "hub", "--listen", "127.0.0.1:0", "--nats-port", str(free_port())],
+        [
+            *hub, "run", "--no-tunnels", "--data", folder / "hub", "--listen", "127.0.0.1:0",
+            "--nats-port", str(free_port()),
+        ],
         stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stderr is not None
@@ -145,6 +148,29 @@ def test_the_hub_says_how_it_is_and_who_asks(desk: Desk) -> None:
     assert lines[-1] == (
         f"asked https://127.0.0.1:{desk.port} as admin (admin), named by {desk.folder / 'operator.toml'}"
     )
+
+
+def test_a_doctor_says_which_part_of_the_way_is_at_fault(desk: Desk) -> None:
+    def ill(*words: str, config: str = "operator.toml") -> list[tuple[str, str]]:
+        done = desk.run("doctor", *words, "--json", config=config)
+        found = json.loads(done.stdout)
+        assert done.returncode == (0 if all(one["verdict"] == "ok" for one in found) else 1)
+        return [(one["check"], one["seen"]) for one in found if one["verdict"] == "bad"]
+
+    assert ill() == []
+    assert ill("nowhere")[0][0] == "member"
+    text = (desk.folder / "operator.toml").read_text()
+    own = next(line for line in text.splitlines() if line.startswith("token"))
+    (desk.folder / "stranger.toml").write_text(text.replace(own, 'token = "skerry-person-eve-x"'))
+    assert ill(config="stranger.toml") == [
+        ("token", "cannot let this token in: it is unknown or was revoked")
+    ]
+    pin = next(line for line in text.splitlines() if line.startswith("pin"))
+    (desk.folder / "other.toml").write_text(text.replace(pin, f'pin = "{"0" * 64}"'))
+    assert [check for check, _ in ill(config="other.toml")] == ["hub"]
+    (desk.folder / "lost.toml").write_text(text.replace("127.0.0.1", "no-such-host.invalid"))
+    assert [check for check, _ in ill(config="lost.toml")] == ["name", "hub"]
+    assert [check for check, _ in ill(config="none.toml")] == ["settings"]
 
 
 def test_people_come_and_go(desk: Desk) -> None:
@@ -286,6 +312,23 @@ def test_an_app_from_plan_to_removal(desk: Desk) -> None:
     assert "cannot remove web" in desk.fails("remove", "web", "--yes", code=1)
     desk.good("remove", "lone", "--yes")
     desk.good("node", "forget", "mast", "--yes")
+
+
+def test_what_an_app_says_of_the_network_is_shown(desk: Desk) -> None:
+    text = (
+        '[app.front]\nrun = ["/bin/x"]\navailability = "best-effort"\nports = { http = 8080 }\n'
+        'reaches = ["behind"]\npublish = { http = 80 }\n'
+    )
+    (desk.folder / "front.toml").write_text(text)
+    said = desk.good("apply", str(desk.folder / "front.toml"), "--no-wait")
+    assert "note: front reaches behind, but the region has no app of that name" in said
+    line = "network: ports http 8080/tcp (port 80 of its nodes); reaches behind"
+    assert desk.good("apps", "front").splitlines()[-1] == line
+    assert line not in desk.good("apps")
+    (desk.folder / "front.toml").write_text(text.replace("= 80 ", "= 81 ") + "egress = false\n")
+    said = desk.good("apply", str(desk.folder / "front.toml"), "--plan")
+    assert "(http is published as port 81 of its nodes instead of 80, stays inside the mesh)" in said
+    desk.good("remove", "front", "--yes")
 
 
 def test_faults_never_reach_the_hub(desk: Desk) -> None:

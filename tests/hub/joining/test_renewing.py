@@ -12,10 +12,12 @@ from skerry_agent.disk.disk import StateDir
 from skerry_agent.hublink import pinned
 from skerry_agent.hublink.bus import Handlers, Login, NodeBus
 from skerry_agent.hublink.https import HttpsError
-from skerry_agent.hublink.renewing import Removed, Renewing, renew
+from skerry_agent.hublink.renewing import Removed, Renewed, Renewing, renew
 from skerry_agent.joining.identity import Identity, load, machine_key, save
 from skerry_agent.joining.join import join
 from skerry_agent.joining.machine import Machine
+from skerry_agent.network.keys import forget, public_keys
+from skerry_hub.store import rows
 from skerry_protocol.messages import Ask
 from tests.natsrig import running, until, within
 
@@ -34,8 +36,8 @@ async def ignored(_: object, *__: object) -> None:
 
 
 def node_bus(identity: Identity, key: bytes, state: Path) -> tuple[NodeBus, Renewing]:
-    def renewed(found: Identity) -> None:
-        bus.log_in(Login(found.node, found.credentials, key))
+    def renewed(found: Renewed) -> None:
+        bus.log_in(Login(found.identity.node, found.identity.credentials, key))
 
     async def asked(_question: Ask, _send: object) -> None:
         pass
@@ -52,7 +54,7 @@ def node_bus(identity: Identity, key: bytes, state: Path) -> tuple[NodeBus, Rene
         Login(identity.node, identity.credentials, key),
         lambda: renewing.identity.nats,
         lambda: pinned.context(pinned.only(lambda: {renewing.identity.word.tls_key})),
-        Handlers(ignored, asked, nudged, connected, renewing.refused),
+        Handlers(ignored, asked, nudged, connected, renewing.shut_out),
     )
     return bus, renewing
 
@@ -66,10 +68,16 @@ async def test_a_login_that_is_no_use_any_more_is_renewed(tmp_path: Path) -> Non
         head, claims, signature = good.credentials.split(".")
         stale = msgspec.structs.replace(good, credentials=f"{head}.{claims}.{signature[:-8]}AAAAAAAA")
         save(state, stale)
+        before = public_keys(state)
+        forget(state)  # as if they were lost: the hub is to hear of the new ones
         bus, renewing = node_bus(stale, machine_key(state), state)
         async with running(bus.run()):
             await within(bus.connected.wait())
         assert renewing.trouble is None
+        async with desk.hub.store.read() as view:
+            row = await rows.node(view, "box")
+        assert row is not None
+        assert (row.link_key, row.direct_key) == public_keys(state) != before
         kept = load(state)
         assert kept is not None
         assert kept == renewing.identity
@@ -97,12 +105,12 @@ async def test_only_the_machine_itself_can_renew(tmp_path: Path) -> None:
         state, other = tmp_path / "node", tmp_path / "other"
         identity = await joined_without_nats(desk, state)
         thief = machine_key(other)
-        found = await asyncio.to_thread(renew, identity, thief, lambda: None)
+        found = await asyncio.to_thread(renew, identity, thief, other, lambda: None)
         assert isinstance(found, Removed)
         assert "signature" in found.text
         away = msgspec.structs.replace(identity, hubs=("127.0.0.1:1",))
         with pytest.raises(HttpsError):
-            await asyncio.to_thread(renew, away, machine_key(state), lambda: None)
+            await asyncio.to_thread(renew, away, machine_key(state), state, lambda: None)
 
 
 async def joined_without_nats(desk: Desk, state: Path) -> Identity:
@@ -134,15 +142,15 @@ async def test_the_hub_is_not_asked_all_the_time(tmp_path: Path) -> None:
     async with serving(tmp_path / "hub") as desk:
         state = tmp_path / "node"
         identity = await joined_without_nats(desk, state)
-        answers: list[Identity] = []
+        answers: list[Renewed] = []
         renewing = Renewing(identity, machine_key(state), state, answers.append, lambda: None, lambda: now)
-        await renewing.refused()
-        await renewing.refused()
+        await renewing.shut_out()
+        await renewing.shut_out()
         assert len(answers) <= 1
         now = 31.0
-        await renewing.refused()
+        await renewing.shut_out()
         now = 32.0
-        await renewing.refused()
+        await renewing.shut_out()
         assert len(answers) <= 2
 
 

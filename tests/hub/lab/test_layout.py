@@ -1,7 +1,8 @@
 import pytest
 
 from skerry_hub.lab import LabError
-from skerry_hub.lab.layout import HUB, Address, Host, Paths, hosts_file, lab_name, node_names
+from skerry_hub.lab.addresses import Address
+from skerry_hub.lab.layout import HUB, Host, Paths, hosts_file, lab_name, node_names
 
 
 @pytest.mark.parametrize("name", ["lab", "a", "0", "x" * 32, "test-1"])
@@ -35,14 +36,6 @@ def test_nodes_have_different_names_and_are_not_too_many() -> None:
     for count in (-1, 251, 10**9):
         with pytest.raises(LabError, match="it takes 0 to 250"):
             node_names(count)
-
-
-def test_no_two_machines_share_an_address() -> None:
-    addresses = [Address(number) for number in range(251)]
-    for kind in ("ipv4", "ipv6", "router4", "router6", "mac"):
-        assert len({getattr(address, kind) for address in addresses}) == 251
-    assert addresses[250].ipv4 == "10.77.250.2"
-    assert addresses[250].ipv6 == "fd77:0:0:fa::2"
 
 
 def test_hosts_file_names_all() -> None:

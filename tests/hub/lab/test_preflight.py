@@ -44,6 +44,14 @@ def test_all_that_is_missing_is_in_one_line(able: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_wireguard_may_be_in_the_kernel_or_a_program(able: pytest.MonkeyPatch) -> None:
+    able.setattr(Path, "exists", lambda path: path != Path("/sys/module/wireguard"))
+    preflight.check(3)
+    able.setattr("shutil.which", lambda name, path: None if name == "wireguard-go" else name)
+    able.setattr(Path, "glob", lambda path, pattern: iter(()))
+    assert refusal() == "cannot make a lab here: it lacks wireguard-go (apt-get install wireguard-go)"
+
+
 def test_memory_is_counted_by_nodes(able: pytest.MonkeyPatch) -> None:
     able.setattr(preflight, "_free_memory", lambda: 400 << 20)
     preflight.check(3)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from skerry_hub.loops.changes import Proposal, drain_refusals, what_would_change
+from skerry_hub.loops.telling import Kind
 from skerry_hub.model import AppRow, NodeState
 from skerry_protocol.app import App, Ha, Overlap, Place, Resources, Volume
+from skerry_protocol.ids import AppName
+from skerry_protocol.network import AppNetwork, Port, Transport
 
 from .. import builders as b
 
@@ -105,3 +108,60 @@ def test_the_region_is_a_label_and_nobody_can_set_another() -> None:
     for key, value, fits in wanted:
         app = b.best_effort("web", place=Place(labels={key: (value,)}))
         assert bool(b.planned([b.row(app)], north).placements) is fits, key
+
+
+def test_what_changes_of_the_network_is_said_in_words() -> None:
+    before = AppNetwork({"http": Port(8080), "old": Port(1)}, (AppName("db"),), {"old": 9})
+    after = AppNetwork(
+        {"http": Port(8081), "dns": Port(53, Transport.UDP)}, (AppName("log"),), {"http": 80}, egress=False
+    )
+    old, log = b.best_effort("web", network=before), b.best_effort("log")
+    (change,) = propose([old, log], [replace(old, network=after), log]).changes
+    assert change.kind is Kind.LIVE
+    assert change.fields == ("network.egress", "network.ports", "network.publish", "network.reaches")
+    assert change.text == (
+        "web: changes while it runs on b (port dns is 53/udp, port http is 8081/tcp instead of 8080/tcp, "
+        "no port old any more, http is published as port 80 of its nodes, old is published no longer, reaches log, "
+        "no longer reaches db, stays inside the mesh)"
+    )
+    (change,) = propose([old], [replace(old, network=after, env={"A": "1"})]).changes
+    assert change.text.startswith("web: restarts on a (env.A, port dns is 53/udp, ")
+
+
+def test_of_a_new_app_it_is_said_what_it_opens() -> None:
+    made = propose([], [replace(b.publishing("web"), place=Place(nodes=("a",)))])  # type: ignore[arg-type]
+    assert str(made.changes[0]) == (
+        "web: starts on a (port main is 8000/tcp, main is published as port 80 of its nodes)"
+    )
+
+
+def test_an_app_that_is_not_there_to_be_reached_is_a_note() -> None:
+    web, db = b.best_effort("web", network=AppNetwork(reaches=(AppName("db"),))), b.best_effort("db")
+    note = "web reaches db, but the region has no app of that name"
+    made = propose([], [web])
+    assert (made.notes, made.refusals) == ((note,), ())
+    assert propose([], [web, db]).notes == propose([web], [web, db]).notes == ()
+    assert propose([web, db], [web, "db"]).notes == (note,)
+    assert propose([web], [web, b.best_effort("other")]).notes == (), "it was said when it was applied"
+
+
+def test_a_port_that_another_app_has_is_refused_where_a_copy_stays() -> None:
+    web, log = b.best_effort("web"), b.publishing("log")
+    everywhere = replace(log, replicas=3)
+    (refused,) = propose([web, everywhere], [replace(web, network=log.network), everywhere]).refusals
+    assert refused.startswith("cannot apply web: log has port 80/tcp of a (choose another port, or keep one")
+    both: list[App | str] = [replace(web, network=log.network), replace(everywhere, network=AppNetwork())]
+    assert propose([web, everywhere], both).refusals == ()
+    doubled = b.best_effort("web", 4)
+    (refused,) = propose([doubled], [replace(doubled, network=log.network)]).refusals
+    assert refused.startswith("cannot apply web: another of its copies has port 80/tcp of a (choose")
+    (refused,) = propose(
+        [replace(web, replicas=3), everywhere], [replace(web, replicas=3, network=log.network)]
+    ).refusals
+    assert "log has port 80/tcp of a, b, c (choose" in refused
+
+
+def test_a_new_copy_that_finds_no_free_port_is_a_note() -> None:
+    made = propose([b.publishing("log", 3)], [b.publishing("log", 3), b.publishing("web")])
+    assert made.refusals == ()
+    assert made.notes == ("web-1 has no place: 3 port 80/tcp (log has it)",)

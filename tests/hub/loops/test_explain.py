@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from skerry_hub.loops.compile import compile_node
 from skerry_hub.loops.explain import STAGES, Why, why
+from skerry_hub.loops.nodeports import Clash
 from skerry_hub.model import AppRow, Fact, Loss, Placement, StepRow, Turned, Waiting
 from skerry_protocol.ids import AppName
 from skerry_protocol.messages import Assignment, Override, Step, StepName, StepState, Version
+from skerry_protocol.network import Port
 
 from .. import builders as b
 
@@ -114,3 +116,17 @@ def test_a_copy_that_was_put_back_has_not_failed_whatever_step_did() -> None:
         )
         bad = [one for one in found.copies[0].stages if one.state is not StepState.DONE]
         assert (bad[0].name, bad[0].state) == ("started", StepState.HELD)
+
+
+def test_a_copy_that_does_not_get_its_port_says_who_has_it() -> None:
+    well = (step(StepName.HEALTHY, StepState.DONE),)
+    found = asked(steps=well, clashes=(Clash(PLACED, Port(80), AppName("log")),))
+    said = "web-1 is healthy on a, but port 80/tcp of a is that of log"
+    assert (found.state, found.headline, found.copies[0].headline) == ("healthy", said, said)
+    other = b.placement("log-1-i", "log", 1, "a")
+    assert asked(steps=well, clashes=(Clash(other, Port(80), ROW.name),)).headline == "the copy is healthy"
+
+
+def test_no_free_port() -> None:
+    found = asked((), turned=(Turned(ROW.name, 1, 2, {"port 80/tcp (log has it)": 2}),))
+    assert found.headline == "web-1 has no place: none of 2 nodes takes it: 2 port 80/tcp (log has it)"

@@ -12,10 +12,12 @@ from msgspec.structs import replace
 from skerry_hub.loops.scheduler import Schedule
 from skerry_hub.model import Loss, NodeRow, NodeState, Placement
 from skerry_protocol.app import App, Artifact, OnReturn, Overlap, Place, Resources, Volume
+from skerry_protocol.network import AppNetwork, Port
 
 from .. import builders as b
 
 ABC = [b.node("a", site="s1"), b.node("b", site="s1"), b.node("c", site="s2")]
+LISTENS = AppNetwork({"main": Port(80)})
 FORBID = b.ha("db", Overlap.FORBID, OnReturn.KEEP_REPLACEMENT)
 
 
@@ -243,6 +245,12 @@ def test_doubling_up_waits_for_nodes_that_may_answer() -> None:
 APPS = st.lists(
     st.sampled_from(
         [
+            b.publishing("front", 3),
+            b.publishing("edge", outside=443),
+            b.publishing("side", per_node=True),
+            b.ha("gate", replicas=2, network=b.publishing("x").network),
+            b.ha("vault", Overlap.FORBID, replicas=2, network=b.publishing("x").network),
+            b.best_effort("bare", 2, network=LISTENS, sandbox_allow=("host-network",)),
             b.best_effort("one", 2),
             b.best_effort("two", 3, resources=Resources(memory_bytes=300)),
             b.best_effort("every", per_node=True),
@@ -291,6 +299,7 @@ def test_never_more_than_asked_nothing_moves_twice_and_order_does_not_matter(
                 assert all(
                     one.node in fresh for one in copies if one.instance not in old and not app.per_node
                 )
+        assert made.clashes == ()
         settled = b.planned(rows, nodes, made.placements, **more)
         assert b.where(settled) == b.where(made)
         before = made.placements

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from skerry_netplan.kernel.links import connected
+from skerry_netplan.kernel.runners import answers
 from skerry_netplan.kernel.tunnels import TunnelError
 from skerry_netplan.kernel.userspace import SOCKETS
 
@@ -77,7 +78,9 @@ def _own_namespaces() -> None:
     ):
         if _libc.mount(source, target, kind, flags, None) != 0:
             raise OSError(ctypes.get_errno(), f"mount {target!r}")
-    Path("/proc/sys/net/ipv6/conf/default/accept_dad").write_text("0", encoding="ascii")
+    # A new network forwards IPv4 where the machine does that these tests run on.
+    for path in ("ipv6/conf/default/accept_dad", "ipv4/ip_forward"):
+        Path("/proc/sys/net", path).write_text("0", encoding="ascii")
 
 
 class Child:
@@ -93,7 +96,7 @@ class Child:
         environ = os.environ | {"WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD": "1", "LOG_LEVEL": "error"}
         self.processes[interface] = await asyncio.create_subprocess_exec(*tied, env=environ)
         async with asyncio.timeout(DEADLINE):
-            while not await asyncio.to_thread((SOCKETS / f"{interface}.sock").is_socket):
+            while not answers(SOCKETS, interface):
                 if self.processes[interface].returncode is not None:
                     raise TunnelError(f"wireguard-go of {interface} ended")
                 await asyncio.sleep(0.01)

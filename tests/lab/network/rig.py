@@ -73,7 +73,8 @@ class Machine:
         return self.host.run(self._become(wanted))
 
     def opened(self, family: int, copy: Copy | None = None) -> socket.socket:
-        """One of TCP, in the copy's namespace or in the machine's own."""
+        """One of TCP, in the copy's namespace or in the machine's own, which is also that of a host copy."""
+        copy = None if copy is not None and copy.host else copy
         return self.host.run(_socket(family, copy))
 
     async def _become(self, wanted: State) -> int:
@@ -100,7 +101,9 @@ Machines = tuple[Machine, Machine, Machine]
 
 def node_state(number: int, one: Region, *direct: str) -> State:
     """`direct`: the nodes whose direct tunnels are up."""
-    guarded = {copy.id: Guarded(copy.app, one.apps[copy.app]) for copy in one.copies}
+    said = {copy: Guarded(copy.app, one.apps[copy.app]) for copy in one.copies}
+    guarded = {copy.id: word for copy, word in said.items() if not copy.host}
+    hosted = tuple(word for copy, word in said.items() if copy.host and copy.node == f"id{number}")
     keys = {KeyRole.LINK: public(f"link{number}"), KeyRole.DIRECT: public(f"direct{number}")}
     other = 3 - number
     endpoints = {
@@ -109,7 +112,8 @@ def node_state(number: int, one: Region, *direct: str) -> State:
     }
     here = Here(keys, LINK_PORT, DIRECT_PORT, endpoints=endpoints, direct=frozenset(map(NodeName, direct)))
     return lower(
-        Planner(one).plan(NodeId(f"id{number}")), replace(here, guarded=guarded, slots=slots(guarded, {}))
+        Planner(one).plan(NodeId(f"id{number}")),
+        replace(here, guarded=guarded, hosted=hosted, slots=slots(guarded, {})),
     )
 
 

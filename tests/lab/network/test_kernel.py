@@ -8,13 +8,16 @@ from collections.abc import Iterator
 import pytest
 
 from skerry_netplan.differ import SetRules, diff
+from skerry_netplan.hubside import HubHere, lower_hub
 from skerry_netplan.kernel import namespaces, nft
 from skerry_netplan.kernel.kernel import KernelError
 from skerry_netplan.kernel.links import connected, read_links
-from skerry_netplan.state import LINK, State
+from skerry_netplan.state import DIRECT, HUB_LINK, LINK, State
+from tests.lab.network.hosts import cabled
 from tests.lab.network.rig import (
     ALONE,
     DB,
+    HUB_PORT,
     NEVER,
     OTHER,
     SQL,
@@ -23,6 +26,7 @@ from tests.lab.network.rig import (
     Machines,
     mesh,
     node_state,
+    public,
     region,
     set_up,
     talk,
@@ -171,3 +175,17 @@ def test_peers_keep_their_sessions_through_a_change(machines: Machines) -> None:
 def handshakes(machine: Machine) -> dict[bytes, float]:
     seen = machine.host.run(machine.kernel.backend.read(LINK))
     return {key: peer.handshake for key, peer in seen.peers.items() if peer.handshake}
+
+
+def test_a_hub_and_a_node_on_one_machine_take_nothing_from_each_other() -> None:
+    """But the firewall, of which there is one."""
+    with cabled("both") as (host,):
+        hub, node = Machine(host, "hub"), Machine(host, "link1", "direct1")
+        hub.kernel.tunnels, node.kernel.tunnels = (HUB_LINK,), (LINK, DIRECT)
+        one = region(WEB, DB)
+        of_hub, of_node = lower_hub(one, HubHere(public("hub"), HUB_PORT, 1420)), node_state(1, one)
+        hub.become(of_hub)
+        node.become(of_node)
+        assert {type(each) for each in diff(of_hub, hub.read())} <= {SetRules}
+        hub.become(of_hub)
+        assert {type(each) for each in diff(of_node, node.read())} <= {SetRules}

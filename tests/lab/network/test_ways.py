@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, SOCK_DGRAM, socket
 
 import pytest
 
+from skerry_netplan.address import hub_address
+from skerry_netplan.hubside import HubHere, lower_hub
 from skerry_netplan.kernel import forwarding, namespaces
 from skerry_netplan.kernel.links import connected
 from skerry_netplan.lower import namespace_of
+from skerry_netplan.model import Copy
 from skerry_netplan.slots import address, slots
-from skerry_protocol.network import AppNetwork, Port
+from skerry_protocol.network import AppNetwork, Port, Transport
 from tests.lab.network.rig import (
     ALONE,
     CONNECTS,
     DB,
+    HUB_PORT,
     NEVER,
     SQL,
     WEB,
+    Machine,
     Machines,
     heard,
     mesh,
     node_state,
+    public,
     region,
     set_up,
 )
@@ -137,3 +144,62 @@ async def _take(address: str) -> None:
     async with connected(sock) as inside:
         (index,) = await inside.link_lookup(ifname="eth0")
         await inside.addr("add", index=index, address=address, prefixlen=128)
+
+
+def test_nobody_on_the_cable_speaks_as_one_of_the_mesh(machines: Machines) -> None:
+    """Web may talk to db; who takes web's address, and sends to db's machine past all tunnels, is not heard."""
+    hub, _, node = machines
+    one = replace(ALL, apps={**ALL.apps, DB.app: AppNetwork({"sql": Port(SQL, Transport.UDP)})})
+    set_up(machines, one)
+    db6 = str(one.address_of(DB))
+    hub.host.run(_past_tunnels(db6, node.host.run(_mac()), f"{WEB6}/128"))
+    hears = node.host.run(_udp(DB, db6))
+    said = hub.host.run(_udp(None, WEB6))
+    with hears, said:
+        said.sendto(b"false", (db6, SQL))
+        hears.settimeout(NEVER)
+        with pytest.raises(TimeoutError):
+            hears.recv(9)
+
+
+async def _mac() -> str:
+    async with connected() as ip:
+        (found,) = [one async for one in await ip.link("dump", ifname="eth0")]
+        return str(found.get_attr("IFLA_ADDRESS"))
+
+
+async def _past_tunnels(address: str, mac: str, own: str) -> None:
+    for words in (
+        ("addr", "add", own, "dev", "eth0", "nodad"),
+        ("-6", "route", "add", address, "dev", "eth0"),
+        ("neigh", "add", address, "lladdr", mac, "dev", "eth0"),
+    ):
+        process = await asyncio.create_subprocess_exec("ip", *words)
+        assert await process.wait() == 0
+
+
+async def _udp(copy: Copy | None, address: str) -> socket:
+    """Bound there, to the port that db has."""
+    if copy is None:
+        sock = socket(AF_INET6, SOCK_DGRAM)
+    else:
+        sock = namespaces.open_socket(namespace_of(copy.id), AF_INET6, SOCK_DGRAM)
+    sock.bind((address, SQL))
+    return sock
+
+
+def test_nobody_on_the_cable_reaches_what_the_hub_has_for_nodes(machines: Machines) -> None:
+    hub, node, stranger = machines
+    hub.become(lower_hub(ALL, HubHere(public("hub"), HUB_PORT, 1420, services=(Port(SQL),))))
+    node.become(node_state(1, ALL))
+    at = str(hub_address(ALL.addresses.region))
+
+    def reached(machine: Machine, within: float = CONNECTS) -> bool:
+        listener = hub.opened(AF_INET6)
+        listener.bind((at, SQL))
+        return heard(listener, machine.opened(AF_INET6), (at, SQL), within) is not None
+
+    assert reached(node)
+    hub.host.run(_past_tunnels("2001:db8::2", stranger.host.run(_mac()), "2001:db8::1/64"))
+    stranger.host.run(_past_tunnels(at, hub.host.run(_mac()), "2001:db8::2/64"))
+    assert not reached(stranger, NEVER)

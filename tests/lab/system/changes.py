@@ -43,12 +43,18 @@ class Changes:
         return str(1_000_000 + self.number)
 
     def settled(self) -> None:
-        """Hub and node agree on what is applied."""
+        """Hub and node agree on what is applied, and it is up: what is new has waited for its network till then."""
         self.world.until(f"change {self.number} is applied", self._is_applied, 40)
 
     def _is_applied(self) -> bool:
         heard = self.world.hub_node(NODE)
-        return heard.accepted == heard.applied == heard.newest
+        if not heard.accepted == heard.applied == heard.newest:
+            return False
+        return {name for name, unit in self.world.units(NODE).items() if unit.up} == self._names()
+
+    def _names(self) -> set[str]:
+        """What is to run."""
+        return {*STAY, "again-1", "left-2" if self.number % 2 else "right-2"}
 
     def quiet(self) -> None:
         """All is healthy, so that there is nothing more to tell."""
@@ -61,9 +67,8 @@ class Changes:
 
     def check(self) -> None:
         """Exactly this runs, and nothing lies about."""
-        names = {*STAY, "again-1", "left-2" if self.number % 2 else "right-2"}
         units = self.world.units(NODE)
-        assert {name: unit.state for name, unit in units.items()} == dict.fromkeys(names, "active")
+        assert {name: unit.state for name, unit in units.items()} == dict.fromkeys(self._names(), "active")
         command = self.world.run(NODE, "cat", f"/proc/{units['again-1'].pid}/cmdline").stdout
         assert command.split("\0")[1] == self._word()
         assert self.staying() == self.stay

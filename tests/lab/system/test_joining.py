@@ -175,6 +175,7 @@ def test_an_ephemeral_node_is_forgotten_when_it_was_offline_and_its_work_runs_on
     world.until("the hub forgot it", lambda: "n2" not in world.hub_nodes(), 40)
     assert "n2" not in world.skerry("nodes").split()
     world.lab.heal("n2")
+    world.systemctl("n2", "restart", "skerry-agent.service")  # else with its next beat, some minutes later
     world.until("it hears that", lambda: "is no member here" in world.agent_status("n2").hub, 60)
     assert "is no member here" in world.text("n2", "skerry-agent", "status")
     assert world.running(["n2"]) == before

@@ -32,7 +32,7 @@ T = TypeVar("T")
 LOOK_S = 0.1
 FIRST_LOOK_S, SELDOM_S = 0.05, 0.4
 SOON_S = 20.0
-OWN = {"skerry-agent", "skerry-restore", "skerry-net", "skerry-fence"}
+OWN = {"skerry-agent", "skerry-restore", "skerry-net", "skerry-fence", "skerry-wireguard"}
 TIMES = (
     "InactiveExitTimestampMonotonic",
     "ActiveEnterTimestampMonotonic",
@@ -175,7 +175,7 @@ class World:
         """Every instance's service that systemd has loaded on the node, by its instance's name."""
         text = self.text(node, "systemctl", "show", f"--property={','.join(FIELDS)}", "skerry-*.service")
         found = [_unit(node, part) for part in text.split("\n\n") if part.strip()]
-        return {one.name: one for one in found if f"skerry-{one.name}" not in OWN}
+        return {one.name: one for one in found if f"skerry-{one.name}".partition("@")[0] not in OWN}
 
     def running(self, nodes: Iterable[str] | None = None) -> dict[tuple[str, str], str]:
         """What runs, as (node, instance's name) → its run; the same run is the same processes, never restarted."""

@@ -1,0 +1,1 @@
+"""The region's network: what each node is told of it, and the hub's own tunnel."""
