@@ -59,9 +59,7 @@ def _systemd(m: Measured) -> Finding:
     if m.systemd is None:
         return unknown("systemd", "was not asked in time")
     if m.systemd:
-        return bad(
-            "systemd", m.systemd, "look at 'systemctl status dbus'; 'systemctl daemon-reexec' may help"
-        )
+        return bad("systemd", m.systemd, "systemctl restart dbus; if that hangs, 'systemctl daemon-reexec'")
     return ok("systemd", "answers")
 
 

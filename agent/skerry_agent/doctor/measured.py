@@ -24,7 +24,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Link:
-    """The tunnel's interface. `fault`: why it cannot be read; `mtu`: bytes; `refused`: it is down."""
+    """The tunnel's interface. `fault`: why it cannot be read; `mtu`: bytes; `up`: it is switched on."""
 
     backend: str = ""
     mtu: int = 0

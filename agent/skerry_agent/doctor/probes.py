@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 import time
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
@@ -33,8 +34,6 @@ from ..hublink.https import HttpsError, PinnedHttps, WrongMesh
 from ..joining.identity import Identity
 from ..network.records import KEPT, WANTED
 from ..network.seeking import resolve
-from ..systemd import Outcome
-from ..systemd.dbus import DbusSystemd
 from ..view.localclient import AgentError, ask
 from ..view.status import StatusView
 from .judging import AGENT, NET
@@ -42,7 +41,11 @@ from .measured import Agent, Disk, Https, Service
 
 TRY_S = 4.0
 WITHIN_S = 9.0
-NATS_PORT = 4222
+PROGRAM_S = 6.0
+PING_SYSTEMD = (
+    "busctl", "--timeout=5", "call", "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
+    "org.freedesktop.DBus.Peer", "Ping",
+)  # fmt: skip
 T = TypeVar("T")
 
 
@@ -107,23 +110,30 @@ def damaged(state: Path) -> tuple[str, ...]:
     return tuple(one.text for one in found if isinstance(one, Damaged))
 
 
-def services() -> tuple[str, tuple[Service, ...]]:
-    """What is wrong with systemd, empty where it answers, and how our own units are."""
-    return asyncio.run(_services())
+async def systemd() -> tuple[str | None, tuple[Service, ...]]:
+    """What is wrong with systemd's bus, empty where it answers; and how our own units are.
+
+    By programs, because a bus that hangs would hold up this whole process: its library lets no other thread run.
+    """
+    async with asyncio.TaskGroup() as group:
+        pinged = group.create_task(_said(*PING_SYSTEMD))
+        shown = group.create_task(_said("systemctl", "show", "--property=ActiveState", "--value", NET, AGENT))
+    states = shown.result()
+    found = states.split() if states is not None else []
+    units = tuple(Service(name, state) for name, state in zip((NET, AGENT), found, strict=False))
+    return "does not answer on its bus" if pinged.result() is None else "", units
 
 
-async def _services() -> tuple[str, tuple[Service, ...]]:
-    systemd = DbusSystemd()
-    try:
-        systemd.open()
-        found = await systemd.show([NET, AGENT])
-    except OSError as error:
-        return f"cannot be asked: {error}", ()
-    finally:
-        systemd.close()
-    if isinstance(found, Outcome):
-        return found.reason or "does not answer", ()
-    return "", tuple(Service(one.name, one.active) for one in found)
+async def _said(*argv: str) -> str | None:
+    """What a program prints; None where it fails, is not there, or takes too long."""
+    with suppress(OSError):
+        process = await asyncio.create_subprocess_exec(*argv, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PROGRAM_S):
+                text, _ = await process.communicate()
+                return text.decode("utf-8", "replace") if process.returncode == 0 else None
+        process.kill()
+    return None
 
 
 async def firewall() -> str | None:

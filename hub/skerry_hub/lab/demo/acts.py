@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import mesh
-from .stage import APPS, Stage
+from .stage import APPS, TALK, Stage
 
 LOST_AFTER_S = 20.0
 SOON_S = 30.0
@@ -176,3 +176,37 @@ def old_backup(stage: Stage, file: Path) -> None:
     stage.until("the hub counts every copy as healthy", stage.healthy, SOON_S)
     stage.check(stage.all_copies() == before, "the nodes' word was taken, and still nothing moved")
     stage.check(stage.apps()["gauge"].revision == 2, "and the hub has learned gauge's revision 2 from them")
+
+
+def talk(stage: Stage) -> None:
+    """Two apps on machines behind NATs of their own, and what their connection goes through."""
+    stage.act("Two apps talk by name: asker on n1, teller on n3, each behind a NAT")
+    stage.show("apply", str(TALK), "--reason", "demo")
+    stage.until("asker is answered", lambda: answers(stage) > 0, SOON_S)
+    stage.until("the way is direct", lambda: "to n3: directly" in ways(stage), SOON_S)
+    stage.say(next((line.strip() for line in ways(stage).splitlines() if "to n3" in line), "no way is shown"))
+    line = stage.only("asker").pid
+    stage.lab.cut("hub")
+    _goes_on(stage, "with the hub's machine cut off, answers go on", line)
+    stage.lab.heal("hub")
+    stage.lab.move("n3")
+    _goes_on(stage, "n3 has another address, and the same connection goes on", line)
+
+
+def _goes_on(stage: Stage, what: str, line: int) -> None:
+    before, began = answers(stage), stage.now()
+    if stage.until(f"{what}: more answers", lambda: answers(stage) > before + 5, MOVE_S):
+        stage.say(f"five answers more took {stage.now() - began:.1f} s")
+    stage.check(stage.only("asker").pid == line, what)
+
+
+def answers(stage: Stage) -> int:
+    """How many asker has."""
+    said = stage.lab.run("n1", ["journalctl", "-u", "skerry-asker-1", "-n", "1", "-o", "cat"], check=False)
+    word, _, number = said.stdout.strip().partition(" ")
+    return int(number) if word == "answer" else 0
+
+
+def ways(stage: Stage) -> str:
+    """How n1 reaches others, as it says itself."""
+    return stage.lab.run("n1", ["skerry-agent", "status"], check=False).stdout

@@ -45,6 +45,7 @@ def _perform(stage: Stage, file: Path) -> None:
     acts.heal(stage, lost)
     acts.hub_back(stage, *acts.cold_boot(stage))
     acts.old_backup(stage, file)
+    acts.talk(stage)
 
 
 def _sum_up(stage: Stage) -> None:

@@ -203,3 +203,4 @@ class Stage:
 
 
 APPS = Path(__file__).parent / "apps.toml"
+TALK = APPS.with_name("talk.toml")
