@@ -79,7 +79,7 @@ class Switching:
                 pause = min(2 * pause, RETRY_MOST_S)
 
     async def once(self) -> bool:
-        """One switch. Whether nothing of it failed."""
+        """One switch. Whether nothing is left to try. What skerry-net says wakes this too, but is not relied upon."""
         result = await self._node.switch()
         if isinstance(result, Outcome):
             self._node.conditions["systemd"] = f"systemd does not answer: {result.reason or result.result}"
@@ -90,7 +90,8 @@ class Switching:
         self._follow(result)
         await self._after()
         self._clear_away()
-        return result.told and not result.failures
+        waits = any(one.step is StepName.NETWORK for one in result.plan.waiting)
+        return result.told and not result.failures and not waits
 
     def _follow(self, result: Switched) -> None:
         """The lives of what runs: new where it changed, first seen where the agent is new, over where it is gone."""

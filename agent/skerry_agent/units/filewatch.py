@@ -51,15 +51,14 @@ class Watches:
 
     _all: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Watches]] = WeakKeyDictionary()
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._fd = -1
         self._heard: dict[int, list[Heard]] = {}
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> Watches:
         """The loop's."""
-        return cls._all.setdefault(loop, cls(loop))
+        return cls._all.setdefault(loop, cls())
 
     @contextmanager
     def on(self, folder: Path) -> Iterator[Heard]:
@@ -76,7 +75,7 @@ class Watches:
             self._fd = LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
             if self._fd < 0:
                 raise OSError(ctypes.get_errno(), "cannot watch a folder: no inotify")
-            self._loop.add_reader(self._fd, self._read)
+            asyncio.get_running_loop().add_reader(self._fd, self._read)
         mask = CLOSE_WRITE | MOVED_FROM | MOVED_TO | DELETE
         number = LIBC.inotify_add_watch(self._fd, os.fsencode(folder), mask)
         if number < 0:
@@ -94,7 +93,7 @@ class Watches:
 
     def _close_unused(self) -> None:
         if not self._heard and self._fd >= 0:
-            self._loop.remove_reader(self._fd)
+            asyncio.get_running_loop().remove_reader(self._fd)
             os.close(self._fd)
             self._fd = -1
 

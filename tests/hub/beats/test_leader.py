@@ -70,6 +70,7 @@ async def test_a_lock_that_somebody_deleted_is_taken_again(tmp_path: Path) -> No
         await Store.open(tmp_path / "hub.db")
     assert not looking.done()
     looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)  # it may be reading
     await store.close()
 
 
