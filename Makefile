@@ -9,7 +9,7 @@ PYTEST = .venv/bin/python -m pytest
 # simulator's seeds take the time that they leave.
 WORKERS ?= 4
 SIM_WORKERS ?= logical
-LAB = $(PYTEST) -m lab --numprocesses $(LAB_WORKERS) --dist loadfile
+LAB = packaging/dev/roomy $(PYTEST) -m lab --numprocesses $(LAB_WORKERS) --dist loadfile
 LAB_WORKERS ?= 4
 SIM = nice -n 19 $(PYTEST) -m sim --numprocesses $(SIM_WORKERS) --dist worksteal
 BESIDE = build/sim.txt

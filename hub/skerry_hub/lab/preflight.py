@@ -28,7 +28,7 @@ _MEMORY = 128 * _MB
 _MEMORY_PER_NODE = 64 * _MB
 _DISK = 256 * _MB
 _INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
-_INOTIFY_PER_NODE = 6  # systemd, its journal, its bus: five for long, one more while it boots
+_INOTIFY_PER_NODE = 9  # systemd, its journal, its bus: six while it boots; agent, skerry-net, wireguard-go
 _INOTIFY_TRIED = 400  # a process may not have many more open files
 
 

@@ -60,10 +60,10 @@ def test_memory_is_counted_by_nodes(able: pytest.MonkeyPatch) -> None:
 
 def test_too_few_inotify_instances_say_what_to_set(able: pytest.MonkeyPatch) -> None:
     able.setattr(preflight, "_inotify_limit", lambda: 128)
-    able.setattr(preflight, "free_inotify", lambda wanted: min(wanted, 17))
+    able.setattr(preflight, "free_inotify", lambda wanted: min(wanted, 20))
     preflight.check(2)
     assert refusal(3) == (
-        "cannot make a lab here: it lacks inotify instances (18 for 3 nodes, 17 of 128 are free:"
+        "cannot make a lab here: it lacks inotify instances (27 for 3 nodes, 20 of 128 are free:"
         " sysctl fs.inotify.max_user_instances=640)"
     )
 
