@@ -92,8 +92,8 @@ class Before:
 def up(lab: Lab) -> set[str]:
     """Puts it up; gives the namespaces that are the lab's own."""
     lab.up(NODES, hub_argv=STAND_IN)
-    lab.hub_exec(["wireguard-go", "skerry-hub"])  # goes on by itself, as a tunnel of the hub's does
-    assert lab.hub_exec(["pgrep", "-fx", "wireguard-go skerry-hub"]).stdout
+    lab.hub_exec(["wireguard-go", "sk-other"])  # goes on by itself, as a tunnel of the hub's does
+    assert lab.hub_exec(["pgrep", "-fx", "wireguard-go sk-other"]).stdout
     own = namespaces(enter.keeper_pid(lab.paths)) | namespaces(enter.node_pid(lab.paths, Host(NODES[0])))
     return own - namespaces(os.getpid())
 

@@ -46,6 +46,8 @@ def test_a_node_that_is_lost_while_the_hubs_disk_fails_is_replaced_once_it_does_
 
 
 def test_a_message_store_that_is_deleted_while_everything_runs_is_made_anew(world: World) -> None:
+    away = "the node that was cut off is heard again"
+    world.until(away, lambda: not any(world.ails(node, "silent") for node in world.nodes), 60)
     before = steady(world, "j")
     lose_store(world)
     world.apply('[app.j-after]\nrun = ["sleep", "inf"]\navailability = "best-effort"\nper_node = true\n')
