@@ -13,6 +13,7 @@ import pytest
 
 from skerry_hub.lab import Lab, LabError
 from skerry_hub.lab.addresses import Nat
+from tests.lab.test_lab_links import TRY
 
 # A UDP socket in a machine that does as it is told, a line at a time. `send` gives the errno of what failed.
 SOCKET = """
@@ -37,16 +38,6 @@ for line in sys.stdin:
         print("silence", flush=True)
     except OSError as error:
         print(error.strerror, flush=True)
-"""
-CONNECT = """
-import socket, sys
-try:
-    socket.create_connection((sys.argv[1], int(sys.argv[2])), 0.3)
-    print("stands")
-except TimeoutError:
-    print("silence")
-except OSError as error:
-    print(error.strerror)
 """
 # Takes a connection, and all that is sent by it; or sends so much.
 TAKE = """
@@ -138,7 +129,7 @@ class Places:
         return peer
 
     def tries(self, host: str, address: str, port: int) -> str:
-        return self.lab.run(host, [sys.executable, "-c", CONNECT, address, str(port)]).stdout.strip()
+        return self.lab.run(host, [sys.executable, "-c", TRY, address, str(port)]).stdout.strip()
 
     def outside(self, node: str) -> str:
         found = self.lab.node(node).outside

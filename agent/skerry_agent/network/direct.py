@@ -107,7 +107,7 @@ class Directs:
                 async with asyncio.timeout(None if due_ms is None else due_ms / 1000):
                     await self._word.wait()
             except TimeoutError:
-                pass
+                pass  # nobody called: it is time to look
             self._word.clear()
             await self.look()
 

@@ -17,7 +17,7 @@ from ..model import NodeRow
 from ..network.region import plan
 from ..store import View, rows
 from .auth import VIEWER
-from .faults import AnyRequest, ApiError
+from .faults import AnyRequest, nothing
 from .views import NetworkView
 
 
@@ -37,7 +37,7 @@ async def one_plan(request: AnyRequest, name: FromPath[str]) -> NetworkView:
     async with hub.store.read() as store:
         row = await rows.node(store, name)
         if row is None:
-            raise ApiError(404, f"cannot find node {name}: there is none of that name")
+            raise nothing("node", name)
         return await _view(hub, store, row)
 
 
