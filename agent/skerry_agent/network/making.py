@@ -110,7 +110,8 @@ class Making:
         except (KernelError, TunnelError) as error:
             trouble = str(error)
         if operations:
-            self._put_back(wanted, operations)
+            if not trouble:
+                self._put_back(wanted, operations)
             there = await self._kernel.read()
         if wanted.spaces and there.rules == wanted.rules:
             trouble = trouble or _forward()
@@ -118,7 +119,8 @@ class Making:
 
     def _came_to(self, plan: Plan, wanted: State, there: State, trouble: str) -> Done:
         whole = not diff(wanted, there)
-        self._had = wanted if whole else None
+        if whole:
+            self._had = wanted
         spaces = sorted(one for one, space in wanted.spaces.items() if there.spaces.get(one) == space)
         link = there.tunnels.get(LINK)
         linked = link is not None and wanted.tunnels[LINK].addresses <= link.addresses

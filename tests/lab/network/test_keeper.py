@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,13 +45,15 @@ class Node:
         self.machines, self.places = machines, Places(folder / "state", folder / "run")
         self.now, self.boot = 1_000_000, "boot1"
         self.resolve: Resolve = nobody_knows
+        self.said: list[str] = []
+        self.say = self.said.append
         self.begin()
 
     def begin(self) -> None:
         """skerry-net starts; one that ran is gone without a word."""
         keys = {KeyRole.LINK: public("link1"), KeyRole.DIRECT: public("direct1")}
         machine = Machine(keys, rig.LINK_PORT, rig.DIRECT_PORT, self.boot, lambda: self.now, self.resolve)
-        self.keeper = Keeper(self.places, machine, self.machines[1].kernel)
+        self.keeper = Keeper(self.places, machine, self.machines[1].kernel, self.say)
 
     def turn(self, seconds: int = 0) -> Status:
         self.now += seconds * 1000
@@ -227,8 +230,27 @@ def test_what_somebody_flushed_is_put_back(node: Node) -> None:
 
 
 async def _flush() -> None:
-    process = await asyncio.create_subprocess_exec("nft", "flush", "ruleset")
-    assert await process.wait() == 0
+    await _ran("nft", "flush", "ruleset")
+
+
+def test_what_is_taken_away_while_something_else_is_put_back_is_said_too(node: Node) -> None:
+    def admin(text: str) -> None:
+        if not node.said:
+            name = next(space.device for space in before.spaces.values())
+            subprocess.run(["ip", "link", "delete", name], check=True)
+        node.said.append(text)
+
+    node.say = admin
+    node.begin()
+    node.accept(GOOD)
+    before = node.kernel()
+    assert node.said == []
+    node.machines[1].host.run(_flush())
+    node.turn()
+    node.turn()
+    what = "put back what somebody else had changed"
+    assert node.said == [f"{what} (SetRules)", f"{what} (AddSpace, RemoveSpace, SetRoute)"]
+    assert node.kernel() == before
 
 
 def test_a_disk_that_takes_nothing_keeps_nobody_from_going_back(node: Node) -> None:
@@ -310,7 +332,11 @@ def test_without_nft_instances_have_their_namespaces_and_tunnels(node: Node) -> 
 
 async def _hide(path: str) -> None:
     """From this host alone, whose mounts are its own."""
-    process = await asyncio.create_subprocess_exec("mount", "--bind", "/dev/null", path)
+    await _ran("mount", "--bind", "/dev/null", path)
+
+
+async def _ran(*command: str) -> None:
+    process = await asyncio.create_subprocess_exec(*command)
     assert await process.wait() == 0
 
 

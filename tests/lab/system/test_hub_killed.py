@@ -62,9 +62,7 @@ class Changes:
         world = self.world
         world.until(f"change {self.number} is applied", self._is_applied, 40)
         assert self.staying() == self.stay
-        names = sorted(unit.name for node in world.nodes for unit in world.units(node).values() if unit.up)
-        wanted = ["again-1", "again-2", *(name for _, name in self.stay)]
-        assert names == sorted([*wanted, "left-3" if self.number % 2 else "right-3"])
+        assert self._up() == self._names()
         for unit in world.copies("again"):
             command = world.run(unit.node, "cat", f"/proc/{unit.pid}/cmdline").stdout
             assert command.split("\0")[1] == self._word()
@@ -75,7 +73,18 @@ class Changes:
         if any(apps[name].placed < apps[name].wanted for name in APPS):
             return False
         heard = [self.world.hub_node(node) for node in self.world.nodes]
-        return all(one.accepted == one.applied == one.newest for one in heard)
+        if not all(one.accepted == one.applied == one.newest for one in heard):
+            return False
+        return set(self._names()) <= set(self._up())  # what is new has waited for its network till then
+
+    def _up(self) -> list[str]:
+        world = self.world
+        return sorted(unit.name for node in world.nodes for unit in world.units(node).values() if unit.up)
+
+    def _names(self) -> list[str]:
+        """What is to run."""
+        stay = (name for _, name in self.stay)
+        return sorted(["again-1", "again-2", *stay, "left-3" if self.number % 2 else "right-3"])
 
 
 def _app(name: str, word: str, more: str) -> str:

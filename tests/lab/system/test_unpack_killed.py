@@ -56,7 +56,7 @@ class Tool:
         self.pack()
         self.begin()
         self.settled()
-        self.stay = self.staying()
+        self.stay = self.world.until("what stays runs", self.staying)
 
     def pack(self) -> None:
         """Makes the next one, of which nobody hears yet."""
