@@ -36,6 +36,19 @@ def pids(folder: Path) -> list[int]:
     return []
 
 
+def init(folder: Path) -> int | None:
+    """Of the processes in this very folder, the one that is the first of its PID namespace.
+
+    Not simply the lowest: numbers begin again once they are used up, and an init has children for moments.
+    """
+    for pid in pids(folder):
+        with suppress(OSError):
+            status = Path(f"/proc/{pid}/status").read_text("utf-8", "replace")
+            if any(line.split()[-1] == "1" for line in status.splitlines() if line.startswith("NSpid:")):
+                return pid
+    return None
+
+
 def delegate(folder: Path) -> None:
     """Hands down what controllers there are: none where the host has them in cgroup v1."""
     for name in (folder / "cgroup.controllers").read_text("ascii").split():

@@ -21,19 +21,19 @@ _TIED = ("sh", "-c", '"$@"; exit $?', "sh", "setpriv", "--pdeathsig", "KILL", "-
 
 def node_pid(paths: Paths, node: Host) -> int:
     """The node's systemd, as the host numbers it."""
-    return _first_pid(paths, f"{node}/payload/init.scope", f"{node} is off, or no node of this lab")
+    return _init(paths, f"{node}/payload/init.scope", f"{node} is off, or no node of this lab")
 
 
 def keeper_pid(paths: Paths) -> int:
-    return _first_pid(paths, "keeper", "it is not up")
+    return _init(paths, "keeper", "it is not up")
 
 
-def _first_pid(paths: Paths, folder: str, reason: str) -> int:
+def _init(paths: Paths, folder: str, reason: str) -> int:
     root = leftovers.cgroup(paths)
-    found = cgroups.pids(root / folder) if root else []
-    if not found:
+    found = cgroups.init(root / folder) if root else None
+    if found is None:
         raise LabError(f"cannot enter the lab '{paths.name}': {reason} (see '{paths.command} status')")
-    return found[0]
+    return found
 
 
 def in_node(paths: Paths, node: Host, argv: Sequence[str], env: Mapping[str, str], bindir: str) -> list[str]:

@@ -120,9 +120,9 @@ class Node:
             raise LabError(
                 f"cannot reach systemd in {self.host}: it is paused ('skerry lab resume {self.host}')"
             )
-        for pid in cgroups.pids(self._cgroup / "payload/init.scope"):
-            return pid
-        raise LabError(f"cannot find systemd in {self.host}: the node is {self.state}")
+        if (found := cgroups.init(self._cgroup / "payload/init.scope")) is None:
+            raise LabError(f"cannot find systemd in {self.host}: the node is {self.state}")
+        return found
 
     def _await_off(self, seconds: float) -> None:
         with self._changed:
