@@ -11,8 +11,8 @@ import ctypes
 import os
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import groupby
+from contextlib import ExitStack, contextmanager
+from itertools import chain, groupby
 from pathlib import Path
 from typing import ClassVar
 from weakref import WeakKeyDictionary
@@ -20,7 +20,8 @@ from weakref import WeakKeyDictionary
 from ..disk.files import make_folder
 from ..libc import LIBC
 
-CLOSE_WRITE, MOVED_FROM, MOVED_TO, DELETE, IGNORED = 0x8, 0x40, 0x80, 0x200, 0x8000
+CLOSE_WRITE, MOVED_FROM, MOVED_TO, DELETE, OVERFLOW, IGNORED = 0x8, 0x40, 0x80, 0x200, 0x4000, 0x8000
+NO_WATCH = -1  # what an overflow names
 HEAD = struct.Struct("iIII")
 READ_MAX = 64 << 10
 
@@ -28,15 +29,19 @@ READ_MAX = 64 << 10
 async def watch(folder: Path, concerns: Callable[[str], bool], changed: Callable[[], None]) -> None:
     """Calls `changed` at each change of a file in `folder` whose name `concerns` somebody, until cancelled.
 
-    Raises OSError where it cannot be watched.
+    Calls it when the watch begins, too, and when that fails: before there was a watch, anything may have been. Raises
+    OSError where it cannot be watched: whoever begins again now and then has looked now and then.
     """
     make_folder(folder)
     watches = Watches.of(asyncio.get_running_loop())
-    with watches.on(folder) as heard:
-        changed()  # before there was a watch, anything may have been
+    with ExitStack() as stack:
+        try:
+            heard = stack.enter_context(watches.on(folder))
+        finally:
+            changed()
         while True:
             some = await heard.get()
-            if any(concerns(name) for _, name in some):
+            if any(concerns(name) or mask & OVERFLOW for mask, name in some):
                 changed()
             if any(mask & IGNORED for mask, _ in some):
                 changed()
@@ -105,8 +110,14 @@ class Watches:
             return
         for number, some in groupby(events(data), key=lambda event: event[0]):
             found = [(mask, name) for _, mask, name in some]
-            for heard in self._heard.get(number, ()):
+            for heard in self._of(number):
                 heard.put_nowait(found)
+
+    def _of(self, number: int) -> list[Heard]:
+        """Whoever is to hear of it: all, where the kernel had more to tell than it keeps."""
+        if number == NO_WATCH:
+            return list(chain.from_iterable(self._heard.values()))
+        return self._heard.get(number, [])
 
 
 def events(data: bytes) -> Iterator[tuple[int, int, str]]:

@@ -1,8 +1,10 @@
 """The real inotify, on a folder of the test's own."""
 
 import asyncio
+import os
+import resource
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -69,6 +71,39 @@ async def test_a_folder_that_goes_ends_the_watch_so_that_it_is_begun_again(tmp_p
     (tmp_path / "gone").rmdir()
     with pytest.raises(OSError, match="is gone"):
         await asyncio.wait_for(task, 5)
+
+
+async def test_what_cannot_be_watched_is_looked_at_each_time_it_is_tried(tmp_path: Path) -> None:
+    heard, limits = Heard(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_now = 1 + max(int(fd.name) for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now, limits[1]))
+    spare: list[int] = []
+    try:
+        with suppress(OSError):
+            while True:
+                spare.append(os.dup(0))
+        for tries in (1, 2):
+            with pytest.raises(OSError, match="no inotify"):
+                await watch(tmp_path, lambda _: True, heard.changed)
+            assert heard.count == tries
+    finally:
+        for fd in spare:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+async def test_more_changes_than_the_kernel_keeps_are_heard_by_all(tmp_path: Path) -> None:
+    path = tmp_path / "one" / "policy.toml"
+    most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    async with watching(path) as heard, watching(tmp_path / "two" / "other") as other:
+        heard.count = other.count = 0
+        for _ in range(most // 2 + 1):
+            path.with_name("many").touch()
+            path.with_name("many").unlink()
+        path.write_text("lost")
+        await heard.next()
+        await other.next()
+        assert (heard.count, other.count) == (1, 1)
 
 
 def inotifies() -> int:
