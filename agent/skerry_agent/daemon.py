@@ -37,7 +37,8 @@ from .switch.strangers import INSTANCES
 from .switch.switching import Switching
 from .switch.target import Running
 from .systemd import Outcome, Resync, Systemd
-from .units.filewatch import watch
+from .units import filewatch
+from .units.filewatch import Watch
 from .view.answering import Answering
 from .view.local import LocalServer
 from .view.status import StatusView, status, unit_names
@@ -52,9 +53,17 @@ HEALTH = "health"
 
 
 class Agent:
-    """One run of the agent."""
+    """One run of the agent. `watch`: how it hears of changed files."""
 
-    def __init__(self, places: Places, identity: Identity, systemd: Systemd, files: Files = REAL) -> None:
+    def __init__(
+        self,
+        places: Places,
+        identity: Identity,
+        systemd: Systemd,
+        files: Files = REAL,
+        watch: Watch = filewatch.watch,
+    ) -> None:
+        self._watch = watch
         self.node = Node(places, identity, systemd, files)
         self.node.open()
         self._systemd = systemd
@@ -144,16 +153,16 @@ class Agent:
 
     async def _watch_policy(self) -> None:
         policy = self.node.places.policy
-        await watch(policy.parent, lambda name: name == policy.name, self.switching.due)
+        await self._watch(policy.parent, lambda name: name == policy.name, self.switching.due)
 
     async def _watch_unit_files(self) -> None:
-        await watch(
+        await self._watch(
             self.node.places.units, lambda name: INSTANCES.fullmatch(name) is not None, self.switching.due
         )
 
     async def _watch_network(self) -> None:
         said = self.node.places.run / STATUS
-        await watch(said.parent, lambda name: name == said.name, self._network_said)
+        await self._watch(said.parent, lambda name: name == said.name, self._network_said)
 
     def _network_said(self) -> None:
         """Whoever waits for it goes on, and trouble is told. The rest changes nothing here."""

@@ -13,7 +13,6 @@ from pathlib import Path
 from random import Random
 from shutil import rmtree as remove_tree
 
-import skerry_agent.daemon
 from skerry_agent.daemon import Agent
 from skerry_agent.disk.disk import StateDir
 from skerry_agent.joining import identity as identities
@@ -33,7 +32,6 @@ async def _unchanging(_folder: Path, _concerns: Callable[[str], bool], changed: 
     await asyncio.Event().wait()
 
 
-skerry_agent.daemon.watch = _unchanging  # type: ignore[assignment,attr-defined]
 RESTART_S = 5.0  # RestartSec= of skerry-agent.service
 UNIT = "[Unit]\nWants=skerry.target\n"
 
@@ -267,7 +265,7 @@ class Machine:
 
     async def _run(self, process: Process) -> None:
         port = Port(self.systemd, process)
-        self.agent = Agent(self.places, self.identity, port, self.disk)  # type: ignore[arg-type]
+        self.agent = Agent(self.places, self.identity, port, self.disk, _unchanging)  # type: ignore[arg-type]
         await self.agent.run(asyncio.Event())
 
     def kill_agent(self) -> None:

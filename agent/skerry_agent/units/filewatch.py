@@ -10,7 +10,7 @@ import asyncio
 import ctypes
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain, groupby
 from pathlib import Path
@@ -24,6 +24,8 @@ CLOSE_WRITE, MOVED_FROM, MOVED_TO, DELETE, OVERFLOW, IGNORED = 0x8, 0x40, 0x80, 
 NO_WATCH = -1  # what an overflow names
 HEAD = struct.Struct("iIII")
 READ_MAX = 64 << 10
+Watch = Callable[[Path, Callable[[str], bool], Callable[[], None]], Awaitable[None]]
+"""(folder, whom a file name concerns, what is called) as `watch`."""
 
 
 async def watch(folder: Path, concerns: Callable[[str], bool], changed: Callable[[], None]) -> None:
