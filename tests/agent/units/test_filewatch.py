@@ -3,14 +3,16 @@
 import asyncio
 import os
 import resource
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from skerry_agent.units.filewatch import watch
+
+MOST_QUEUED = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
 
 
 class Heard:
@@ -74,18 +76,25 @@ async def test_a_folder_that_goes_ends_the_watch_so_that_it_is_begun_again(tmp_p
 
 
 async def test_what_cannot_be_watched_is_looked_at_each_time_it_is_tried(tmp_path: Path) -> None:
-    heard, limits = Heard(), resource.getrlimit(resource.RLIMIT_NOFILE)
-    open_now = 1 + max(int(fd.name) for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink())
-    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now, limits[1]))
-    spare: list[int] = []
-    try:
-        with suppress(OSError):
-            while True:
-                spare.append(os.dup(0))
+    heard = Heard()
+    with no_more_files():
         for tries in (1, 2):
             with pytest.raises(OSError, match="no inotify"):
                 await watch(tmp_path, lambda _: True, heard.changed)
             assert heard.count == tries
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """This process can open none."""
+    limits, spare = resource.getrlimit(resource.RLIMIT_NOFILE), list[int]()
+    last = max(int(fd.name) for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (last + 1, limits[1]))
+    try:
+        with suppress(OSError):
+            while True:
+                spare.append(os.dup(0))
+        yield
     finally:
         for fd in spare:
             os.close(fd)
@@ -94,10 +103,9 @@ async def test_what_cannot_be_watched_is_looked_at_each_time_it_is_tried(tmp_pat
 
 async def test_more_changes_than_the_kernel_keeps_are_heard_by_all(tmp_path: Path) -> None:
     path = tmp_path / "one" / "policy.toml"
-    most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     async with watching(path) as heard, watching(tmp_path / "two" / "other") as other:
         heard.count = other.count = 0
-        for _ in range(most // 2 + 1):
+        for _ in range(MOST_QUEUED // 2 + 1):
             path.with_name("many").touch()
             path.with_name("many").unlink()
         path.write_text("lost")
