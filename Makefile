@@ -48,7 +48,7 @@ fmt: setup ## put the sources in their one format, and mend what ruff can mend
 	.venv/bin/ruff check --fix --exit-zero --quiet .
 	.venv/bin/ruff format .
 
-bench: setup ## measure speed and size beside what is there (an hour, as root); BENCH="--quick rest" for less, or one
+bench: setup ## measure speed and size beside what is there (an hour and a half, as root); BENCH="--quick rest" for less, or one
 	.venv/bin/python -m tests.bench --json build/bench.json $(BENCH)
 
 demo: setup ## rehearse the promises on three nodes and keep the mesh up until Ctrl-C; KEEP=0 checks and goes

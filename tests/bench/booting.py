@@ -1,11 +1,13 @@
 """Cold boot without a hub: systemd's start → the last instance active, beside the same units enabled by hand.
 
 Two machines with the same disk, booted by turns: one is a node that joined, the other never heard of Skerry but for
-copies of the same unit files, wanted by multi-user.target, and of what they read.
+copies of the same unit files, wanted by multi-user.target, and of what they read. Where an instance has a network that
+skerry-net made, the copy has one of its own by systemd, without a way out.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,7 @@ from .meshes import all_up, meshed, sleepers
 NODE, PLAIN = "n1", "plain"
 UNITS = Path("etc/systemd/system")
 WANTS = "multi-user.target.wants"
-OWN = ("skerry-agent.service", "skerry-restore.service", "skerry-fence.service", "skerry.target")
+SPACE = re.compile(r"^NetworkNamespacePath=.*$", re.MULTILINE)
 
 
 def measure(effort: Effort) -> Iterator[Row]:
@@ -37,7 +39,7 @@ def measure(effort: Effort) -> Iterator[Row]:
 def _beside(world: World, count: int, repeats: int) -> Row:
     """By turns, so that both meet the same machine. The first pair warms the disk's cache and is not counted."""
     world.lab.poweroff(NODE, PLAIN)
-    _by_hand(world)
+    by_hand(world)
     ours, plain = [], []
     for _ in range(repeats + 1):
         ours.append(_boot(world, NODE, count))
@@ -50,21 +52,22 @@ def _beside(world: World, count: int, repeats: int) -> Row:
     )  # fmt: skip
 
 
-def _by_hand(world: World) -> None:
-    """The node's unit files and what they read, onto the machine that has no Skerry."""
+def by_hand(world: World, plain_network: str = "") -> None:
+    """The node's unit files and what they read, onto the machine that has no Skerry. `plain_network`: an app whose
+    copies have the machine's own network there."""
     node, plain = world.lab.root(NODE), world.lab.root(PLAIN)
     units, folder = plain / UNITS, node / UNITS
-    for name in OWN:
-        (units / name).unlink(missing_ok=True)
     shutil.rmtree(plain / "var/lib/skerry", ignore_errors=True)
     shutil.copytree(node / "var/lib/skerry", plain / "var/lib/skerry", symlinks=True)
     shutil.rmtree(plain / "var/lib/skerry/identity")
     (units / WANTS).mkdir(exist_ok=True)
-    for link in (units / WANTS).glob("skerry*"):
+    for link in (units / WANTS).glob("skerry*"):  # of Skerry's own units too: nothing starts them then
         link.unlink()
-    for unit in sorted(folder.glob("skerry-still-*.service")):
-        shutil.copy(unit, units / unit.name)
-        (units / WANTS / unit.name).symlink_to(f"../{unit.name}")
+    for app in dict.fromkeys(("still", plain_network or "still")):
+        network = "" if app == plain_network else "PrivateNetwork=yes"
+        for unit in sorted(folder.glob(f"skerry-{app}-*.service")):
+            (units / unit.name).write_text(SPACE.sub(network, unit.read_text()))
+            (units / WANTS / unit.name).symlink_to(f"../{unit.name}")
 
 
 def _boot(world: World, node: str, count: int) -> float:

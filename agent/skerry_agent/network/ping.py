@@ -12,23 +12,29 @@ from contextlib import suppress
 REQUEST, REPLY = 128, 129  # RFC 4443 section 4
 HEADER = struct.Struct("!BBHHH")
 HEADERS = 40 + HEADER.size  # IPv6's and its own, which count for the size of a packet
-DONTFRAG = 62  # IPV6_DONTFRAG of linux/in6.h, which the library does not name
+MTU_DISCOVER, PROBE = (
+    23,
+    3,
+)  # IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE of linux/in6.h, which the library does not name
 AGAIN_S = 0.5
 LATER_S = 2.0
 """Once one size was answered, the others have this long."""
 
 
 async def ping(address: str, sizes: Iterable[int], within_s: float) -> frozenset[int]:
-    """Which of these sizes (bytes of the whole packet) were answered. Nothing is where nothing can be sent."""
+    """Which of these sizes (bytes of the whole packet) were answered. Nothing is where nothing can be sent.
+
+    They go out in one piece as long as the interface takes them, whatever the route is said to take.
+    """
     try:
         sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
     except OSError:
         return frozenset()
     with sock:
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_IPV6, DONTFRAG, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, MTU_DISCOVER, PROBE)
         one = _Pings(sock, address, tuple(sizes), int.from_bytes(os.urandom(2), "big"))
-        with suppress(TimeoutError):
+        with suppress(OSError):  # its time is over, too
             async with asyncio.timeout(within_s):
                 await one.run()
         return frozenset(one.answered)

@@ -1,0 +1,72 @@
+"""Bytes per day at rest with the tunnels: what a node's outside interface counts over a window, as IP.
+
+Two nodes in one window: one that has a tunnel to its hub alone, and one whose app talks to another node's, which has a
+direct tunnel to that one and shows the hub where it is. Beside them a bare WireGuard tunnel that is kept open in the
+same way (a packet every 25 s from one side) and carries nothing. A beat comes every five minutes, so that a window that
+is not many of those is of the tunnels more than of the day: what a beat adds to it is in the figure `wire`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from skerry_netplan.lower import KEEPALIVE
+from tests.lab.system.test_direct_ways import way
+from tests.lab.system.test_network import SERVE, app
+from tests.lab.system.world import World
+
+from .figures import Effort
+from .measures import Goal, Row
+from .meshes import meshed
+from .nettraffic import bare, wireguard_go
+from .talking import End
+from .wire import DAY_S
+
+TALKS, HEARS, ALONE = "n1", "n2", "n3"
+OUTSIDE, ETHERNET = "eth0", 14
+SETTLES_S = 30.0
+
+
+def measure(effort: Effort) -> Iterator[Row]:
+    seconds = effort.pick(900, 250)
+    with meshed("netwire", (TALKS, HEARS, ALONE)) as world, bare(wireguard_go, KEEPALIVE) as (one, _):
+        served = app("db", HEARS, "ports = { http = 8080 }", run=SERVE)
+        world.apply(served + app("web", TALKS, 'reaches = ["db"]') + app("still", ALONE))
+        world.until("the way is direct", lambda: way(world, TALKS, HEARS) and way(world, HEARS, TALKS), 60)
+        time.sleep(SETTLES_S)
+        before = _counts(world, one)
+        time.sleep(seconds)
+        after = _counts(world, one)
+    alone, talks, idle = (
+        (now - then) * DAY_S / seconds / 1e6 for then, now in zip(before, after, strict=True)
+    )
+    beside, note, goal = "a bare tunnel, kept open", f"a window of {seconds:.0f} s, scaled", Goal(1.5)
+    yield Row("a day, a tunnel to the hub", alone, "MB", idle, beside, goal, note)
+    yield Row("a day, with a direct tunnel too", talks, "MB", idle, beside, goal, "three peers are kept open")
+
+
+def _counts(world: World, one: End) -> tuple[int, ...]:
+    """Bytes of both directions."""
+    alone, talks = (counted(world.text(node, "cat", "/proc/net/dev")) for node in (ALONE, TALKS))
+    return alone, talks, counted(one.host.run(_here()))
+
+
+async def _here() -> str:
+    return _read()
+
+
+def _read() -> str:
+    """Of the network of the thread that asks."""
+    return Path("/proc/thread-self/net/dev").read_text(encoding="ascii")
+
+
+def counted(text: str) -> int:
+    """Of /proc/net/dev."""
+    for line in text.splitlines():
+        name, _, numbers = line.strip().partition(":")
+        if name == OUTSIDE:
+            found = [int(word) for word in numbers.split()]
+            return found[0] + found[8] - ETHERNET * (found[1] + found[9])
+    raise ValueError(f"there is no {OUTSIDE}")
