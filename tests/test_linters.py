@@ -60,6 +60,7 @@ PURE = (
     "skerry_agent.network.clock",
     "skerry_agent.network.confirm",
     "skerry_agent.network.hubs",
+    "skerry_agent.network.pathmtu",
     "skerry_agent.network.paths",
     "skerry_agent.network.sessions",
     "skerry_agent.network.wanted",

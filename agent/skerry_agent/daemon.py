@@ -83,7 +83,7 @@ class Agent:
             lambda: self.renewing.identity.nats,
             lambda: pinned.context(pinned.only(lambda: {self._newest_word().tls_key})),
             Handlers(
-                self.offers.offered, self.answering.ask, self._nudged, self._connected, self.renewing.shut_out
+                self._offered, self.answering.ask, self._nudged, self._connected, self.renewing.shut_out
             ),
             self._beat_every_s,
         )
@@ -92,6 +92,7 @@ class Agent:
             self.switching.due, on_sending=self.node.telling.sending,
         )  # fmt: skip
         self._net: tuple[object, ...] = ()
+        self._way = ""
         self.node.on_trouble = (
             self.beating.beat_now
         )  # the hub is to hear of it, and not only with the next turn
@@ -165,9 +166,15 @@ class Agent:
         await self._watch(said.parent, lambda name: name == said.name, self._network_said)
 
     def _network_said(self) -> None:
-        """Whoever waits for it goes on, and trouble is told. The rest changes nothing here."""
+        """Whoever waits for it goes on, and the hub is told of trouble and of other ways. The rest changes nothing."""
+        if self.node.telling.ways_changed():
+            self.beating.beat_now()
         status = self.node.telling.status()
-        said = (status.spaces, status.trouble, status.held) if status else ()
+        if status is not None and status.way != self._way:
+            self._way = status.way
+            self.beating.beat_now()  # only the answer to a beat shows that the hub is reached by it
+        self.beating.trial = status is not None and status.trial
+        said = (status.spaces, status.trouble, status.taken_back) if status else ()
         if said == self._net:
             return
         self._net = said
@@ -197,6 +204,11 @@ class Agent:
         self.beating.beat_now()
         self.downloads.hurry()
         self.reporter.wake()
+
+    async def _offered(self, data: bytes) -> None:
+        """Before skerry-net hears of it, which may lead elsewhere."""
+        self.node.telling.heard(self._systemd.boot_id(), self.beating.boottime_ms())
+        await self.offers.offered(data)
 
     async def _nudged(self) -> None:
         self.beating.beat_now()

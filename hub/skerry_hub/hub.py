@@ -106,7 +106,9 @@ class Hub:
             identity,
             accounts_of(identity.data),
             settings.nats,
-            Listen(settings.host if self.door is None else self.inside, settings.nats_port),
+            Listen(
+                settings.host if self.door is None else self.inside, settings.nats_port, self.door is not None
+            ),
             settings.nats_program,
         )
         self.hearing = Hearing(store, identity, intake, term, own_mark())
@@ -249,9 +251,12 @@ class Hub:
 
         backend = await choose(fitting())
         services = (Port(self.settings.nats_port),)
-        return Tunnel(
-            door, network_key(self.identity.data), services, self._members, backend, self.identity.data
+        hinting, data = self.hearing.hinting, self.identity.data
+        tunnel = Tunnel(
+            door, network_key(data), services, self._members, backend, data, lambda: hinting.narrow
         )
+        hinting.narrowed = tunnel.look
+        return tunnel
 
     async def _members(self) -> tuple[Mesh, Sequence[NodeRow]]:
         async with self.store.read() as view:

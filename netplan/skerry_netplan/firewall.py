@@ -51,15 +51,19 @@ def rules(
     """
     known = [(space, guarded[name]) for name, space in sorted(spaces.items()) if name in guarded]
     lines = [
-        *_devices(space.device for space, _ in known),
+        *_set("known", "ifname", (f'"{space.device}"' for space, _ in known)),
+        *_set("own6", "ifname . ipv6_addr", (f'"{one.device}" . {one.address}' for one, _ in known)),
+        *_set(
+            "own4",
+            "ifname . ipv4_addr",
+            (f'"{one.device}" . {one.address4}' for one, _ in known if one.address4),
+        ),
         *_chain("input", "filter hook input priority filter", _input(plan, open_ports, hosted)),
         *(line for space, app in known for line in _judges(plan, space, app)),
         *_goes("out_of", (space for space, _ in known)),
         *_goes("into", (space for space, _ in known)),
         *_chain("forward", "filter hook forward priority filter", _forward(forwards)),
-        *_chain(
-            "sources", "filter hook prerouting priority raw", _sources(plan, (space for space, _ in known))
-        ),
+        *_chain("sources", "filter hook prerouting priority raw", _sources(plan)),
         *_chain("published", "nat hook prerouting priority dstnat", _published(known)),
         *_chain("published_here", f"nat hook output priority {DSTNAT}", _published(known)),
         *_chain(
@@ -120,10 +124,10 @@ def _chain(name: str, hook: str | None, body: Iterable[str]) -> Iterator[str]:
     yield "\t}"
 
 
-def _devices(devices: Iterable[str]) -> Iterator[str]:
-    yield "\tset known {"
-    yield "\t\ttype ifname"
-    yield from _elements(f'"{device}"' for device in devices)
+def _set(name: str, of: str, found: Iterable[str]) -> Iterator[str]:
+    yield f"\tset {name} {{"
+    yield f"\t\ttype {of}"
+    yield from _elements(found)
     yield "\t}"
 
 
@@ -219,18 +223,17 @@ def _talk(end: str, addresses: Collection[str], ports: Iterable[Port]) -> Iterat
         yield f"{found} meta l4proto . th dport {{ {pairs} }}"
 
 
-def _sources(plan: Network, spaces: Iterable[Space]) -> Iterator[str]:
+def _sources(plan: Network) -> Iterator[str]:
     """An instance speaks by its own addresses alone, or it would be taken for another; nobody outside by the mesh's.
+    Every packet comes by here, so that there are no more lines where there are more instances.
 
     Nor is anybody outside answered names, by one who sends to the node's address past all tunnels.
     """
     yield f"iifname != {INSIDE} ip6 saddr {plan.whole} drop"
     own = node_address(IPv6Network(plan.node))
     yield f"iifname != {INSIDE} ip6 daddr {own} meta l4proto {{ tcp, udp }} th dport 53 drop"
-    for space in spaces:
-        yield f'iifname "{space.device}" ip6 saddr != {{ {space.address}, fe80::/10 }} drop'
-        if space.address4:
-            yield f'iifname "{space.device}" ip saddr != {space.address4} drop'
+    yield "iifname @known ip6 saddr != fe80::/10 iifname . ip6 saddr != @own6 drop"
+    yield "iifname @known iifname . ip saddr != @own4 drop"
 
 
 def _published(known: Iterable[tuple[Space, Guarded]]) -> Iterator[str]:

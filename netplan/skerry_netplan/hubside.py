@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from skerry_protocol.ids import NodeId
 from skerry_protocol.network import Port
 
-from .address import hub_address
+from .address import hub_address, node_address
 from .firewall import hub_rules
 from .model import Member, Region
 from .state import HUB_LINK, Peer, Route, State, Tunnel
@@ -18,7 +19,10 @@ from .state import HUB_LINK, Peer, Route, State, Tunnel
 
 @dataclass(frozen=True)
 class HubHere:
-    """What the hub knows of itself. `key`: its public one. `services`: its own ports that nodes may reach."""
+    """What the hub knows of itself. `key`: its public one. `services`: its own ports that nodes may reach.
+
+    `narrow`: how much the way to a node takes (bytes of a packet inside), where that is less than `mtu`.
+    """
 
     key: bytes
     port: int
@@ -26,6 +30,7 @@ class HubHere:
     services: tuple[Port, ...] = ()
     forwards: bool = False
     endpoints: Mapping[bytes, str] = field(default_factory=dict)
+    narrow: Mapping[NodeId, int] = field(default_factory=dict)
 
 
 def lower_hub(region: Region, here: HubHere) -> State:
@@ -33,9 +38,21 @@ def lower_hub(region: Region, here: HubHere) -> State:
     peers = {peer.key: peer for member in region.members.values() for peer in _peers(region, member, here)}
     address = str(hub_address(region.addresses.region))
     tunnel = Tunnel(here.key, here.port, here.mtu, frozenset({f"{address}/128"}), peers)
-    routes = frozenset({Route(str(region.addresses.region), HUB_LINK, address)})
+    routes = frozenset(
+        {Route(str(region.addresses.region), HUB_LINK, address), *_narrow(region, here, address)}
+    )
     rules = hub_rules(str(region.addresses.whole), address, here.services, here.forwards)
     return State({HUB_LINK: tunnel}, {}, routes, rules)
+
+
+def _narrow(region: Region, here: HubHere, own: str) -> Iterator[Route]:
+    """What a node itself is sent goes whole: it measures its way by the answers, and no TCP sends it too much, because
+    it says how much it takes by its own, narrow route.
+    """
+    for node in here.narrow.keys() & region.members.keys():
+        network = region.network_of(node)
+        yield Route(str(network), HUB_LINK, own, here.narrow[node])
+        yield Route(f"{node_address(network)}/128", HUB_LINK, own)
 
 
 def _peers(region: Region, member: Member, here: HubHere) -> Iterator[Peer]:

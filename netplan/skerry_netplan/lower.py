@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Network
 
 from skerry_protocol.ids import InstanceId, NodeName
-from skerry_protocol.network import Mate, Network, Port
+from skerry_protocol.network import Network, Port
 
 from . import slots
 from .address import node_address
@@ -30,6 +30,7 @@ class Here:
     """What the node knows of itself and of its links.
 
     `keys`: its public ones. `endpoints`: where the peer with a key was last. `direct`: mates whose direct tunnel is up.
+    `narrow`: how much the way to the peer with a key takes (bytes of a packet inside), where that is less than `mtu`.
     `hold_open`: keep the way in open through a NAT. `slots`: see there. `hosted`: the copies here that have the node's
     own network, so no address in the plan, and that its policy permits. `guarded`, `open_ports`, `forwards`: see
     `firewall.rules`.
@@ -41,6 +42,7 @@ class Here:
     mtu: int = MTU
     endpoints: Mapping[bytes, str] = field(default_factory=dict)
     direct: frozenset[NodeName] = frozenset()
+    narrow: Mapping[bytes, int] = field(default_factory=dict)
     hold_open: bool = True
     slots: Mapping[InstanceId, int] = field(default_factory=dict)
     guarded: Mapping[InstanceId, Guarded] = field(default_factory=dict)
@@ -57,11 +59,15 @@ def lower(plan: Network, here: Here) -> State:
     if any(mate.key for mate in plan.mates):
         tunnels[DIRECT] = _direct(plan, here)
     routes = {
-        Route(plan.whole, LINK, own),
+        Route(plan.whole, LINK, own, here.narrow.get(plan.hubs[0].key)),
         Route(plan.node),
         *(Route(f"{space.address}/128", space.device) for space in spaces.values()),
         *(Route(f"{space.address4}/32", space.device) for space in spaces.values() if space.address4),
-        *(Route(mate.network, DIRECT, own) for mate in plan.mates if _is_direct(mate, here)),
+        *(
+            Route(mate.network, DIRECT, own, here.narrow.get(mate.key))
+            for mate in plan.mates
+            if mate.key is not None and mate.name in here.direct
+        ),
     }
     table = rules(plan, spaces, here.guarded, here.open_ports, here.forwards, here.hosted)
     return State(tunnels, spaces, frozenset(routes), table)
@@ -100,7 +106,3 @@ def _direct(plan: Network, here: Here) -> Tunnel:
                 mate.key, frozenset({mate.network}), endpoint, KEEPALIVE if endpoint else 0
             )
     return Tunnel(here.keys[KeyRole.DIRECT], here.direct_port, here.mtu, frozenset(), peers)
-
-
-def _is_direct(mate: Mate, here: Here) -> bool:
-    return mate.key is not None and mate.name in here.direct

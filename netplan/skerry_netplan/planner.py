@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv6Address, IPv6Network
 from typing import TypeVar
 
 from skerry_protocol.ids import AppName, NodeId
 from skerry_protocol.network import AppNetwork, CopyAt, Mate, Neighbour, Network
 
+from .address import CACHE
 from .model import Copy, Region
 
 SAYS_NOTHING = AppNetwork()
@@ -41,19 +44,20 @@ class Planner:
         self._reached_by = _reached_by(region.apps)
         self._neighbours: dict[AppName, Neighbour] = {}
         self._mate: dict[NodeId, Mate] = {}
+        self._whole, self._part = str(region.addresses.whole), str(region.addresses.region)
 
     def plan(self, node: NodeId) -> Network:
         """The plan of a member. Raises KeyError for a node that is none."""
         region, own = self.region, self._on.get(node, [])
         around = sorted(self._around({copy.app for copy in own}))
         return Network(
-            whole=str(region.addresses.whole),
-            region=str(region.addresses.region),
-            node=str(region.network_of(node)),
+            whole=self._whole,
+            region=self._part,
+            node=_text(region.network_of(node)),
             hubs=region.hubs,
             mates=tuple(map(self._as_mate, self._beyond(node, around))),
             addresses={
-                copy.id: str(region.address_of(copy))
+                copy.id: _text(region.address_of(copy))
                 for copy in sorted(own, key=lambda copy: copy.id)
                 if not copy.host
             },
@@ -88,7 +92,7 @@ class Planner:
     def _as_mate(self, node: NodeId) -> Mate:
         if node not in self._mate:
             member = self.region.members[node]
-            self._mate[node] = Mate(member.name, str(self.region.network_of(node)), member.direct_key)
+            self._mate[node] = Mate(member.name, _text(self.region.network_of(node)), member.direct_key)
         return self._mate[node]
 
     def _neighbour(self, app: AppName) -> Neighbour:
@@ -98,7 +102,7 @@ class Planner:
             said = self._said(app)
             self._neighbours[app] = Neighbour(
                 app,
-                tuple(CopyAt(number, str(address)) for number, address in copies),
+                tuple(CopyAt(number, _text(address)) for number, address in copies),
                 dict(sorted(said.ports.items())),
                 tuple(sorted(said.reaches)),
             )
@@ -106,6 +110,11 @@ class Planner:
 
     def _said(self, app: AppName) -> AppNetwork:
         return self.region.apps.get(app, SAYS_NOTHING)
+
+
+@lru_cache(maxsize=CACHE)
+def _text(one: IPv6Address | IPv6Network) -> str:
+    return str(one)
 
 
 def missing(apps: Mapping[AppName, AppNetwork]) -> tuple[Missing, ...]:

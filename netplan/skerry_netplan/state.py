@@ -61,11 +61,15 @@ class Space:
 
 @dataclass(frozen=True)
 class Route:
-    """`device` None: what has no instance is refused at once, rather than sent around."""
+    """`device` None: what has no instance is refused at once, rather than sent around.
+
+    `mtu`: bytes, where the way takes less than its interface; who sends more through it is told so. None: as much.
+    """
 
     network: str
     device: str | None = None
     source: str | None = None
+    mtu: int | None = None
 
 
 @dataclass(frozen=True)

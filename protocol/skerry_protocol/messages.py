@@ -131,7 +131,8 @@ class Beat(Struct, frozen=True, omit_defaults=True):
 
     `at_us`: CLOCK_BOOTTIME (µs) when it was sent. It orders the beats of one boot, and is compared with nothing else.
     `hint`: `Hint.digest` of the newest one that it has. `lan`: where its direct tunnels end in its own network
-    (`address:port`); None: as last said to this hub.
+    (`address:port`); `narrow`: how much the way to its hub takes (bytes of a packet inside), where that is less than
+    usual, else 0. None: as last said to this hub.
     """
 
     boot: str
@@ -149,6 +150,7 @@ class Beat(Struct, frozen=True, omit_defaults=True):
     at_us: Number = 0
     hint: bytes = b""
     lan: tuple[str, ...] | None = None
+    narrow: Number | None = None
 
 
 class Hint(Struct, frozen=True, omit_defaults=True):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 import msgspec
 import pytest
@@ -96,6 +97,22 @@ async def test_an_instance_starts_as_soon_as_its_network_is_there_and_the_way_is
         found = sealed.message(Reached, sealed.read(run / REACHED), REACHED)
         assert isinstance(found, Reached)
         assert (found.way, found.boot) == ("w", mesh.rig.systemd.boot_id())
+
+
+async def test_the_hub_is_told_at_once_of_other_ways_to_this_node(mesh: Mesh) -> None:
+    status = mesh.rig.places.run / STATUS
+    make_folder(status.parent)
+    async with mesh.agent():
+        for lan, narrow in ((("10.0.0.7:5",), 0), (("10.0.0.7:5",), 1300), ((), 0)):
+            said = Status(way="w", lan=lan, narrow=narrow)
+            await asyncio.to_thread(sealed.write, status, sealed.bytes_of(said))
+            await until(partial(told, mesh, lan, narrow))
+
+
+def told(mesh: Mesh, lan: tuple[str, ...], narrow: int) -> bool:
+    """Whether a beat said this of them last."""
+    said = [beat for _, beat in mesh.hub.beats if beat.lan is not None]
+    return bool(said) and (said[-1].lan, said[-1].narrow) == (lan, narrow)
 
 
 async def test_a_change_that_crashes_is_put_back_and_why_says_so(mesh: Mesh) -> None:

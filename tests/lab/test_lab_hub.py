@@ -38,6 +38,17 @@ def test_commands_run_in_the_hubs_network(lab: Lab) -> None:
     assert lab.hub_exec(["sh", "-c", "cat; exit 3"], input="in", check=False).returncode == 3
 
 
+def test_a_run_of_the_hub_is_told_more_than_the_others(bare_lab: Lab) -> None:
+    said = ["sh", "-c", 'echo "told: $*"; exec "$@"', "sh", *STAND_IN]
+    bare_lab.up(0, hub_argv=said, tied=True)
+    bare_lab.hub_stop()
+    with pytest.raises(LabError, match="unrecognized arguments: --wide"):
+        bare_lab.hub_start(["--wide"])
+    bare_lab.hub_start()
+    ends = [line.endswith("--wide") for line in bare_lab.hub_log.read_text().splitlines() if "told" in line]
+    assert ends == [False, True, False]
+
+
 def test_data_outlives_stop_and_kill_but_not_wipe(lab: Lab) -> None:
     (lab.hub_data / "file").write_text("x")
     lab.hub_stop()

@@ -24,10 +24,11 @@ from skerry_netplan.differ import (
     diff,
 )
 from skerry_netplan.firewall import Guarded
+from skerry_netplan.hubside import HubHere, lower_hub
 from skerry_netplan.lower import Here, lower
 from skerry_netplan.model import Region
 from skerry_netplan.planner import Planner
-from skerry_netplan.state import DIRECT, LINK, KeyRole, Peer, Route, Space, State, Tunnel
+from skerry_netplan.state import DIRECT, HUB_LINK, LINK, KeyRole, Peer, Route, Space, State, Tunnel
 from skerry_protocol.ids import InstanceId, NodeId, NodeName
 
 from .regions import HUB, copy, key, region, regions, says
@@ -142,6 +143,23 @@ def test_a_direct_tunnel_that_comes_up_is_one_route() -> None:
     assert diff(wanted(PAIR, ONE), up) == (RemoveRoute(route),)
 
 
+def test_a_way_that_takes_less_is_one_route() -> None:
+    narrow = wanted(PAIR, ONE, replace(HERE, narrow={HUB.key: 1300}))
+    route = Route("fd01:203:405::/48", LINK, "fd01:203:405:100:1::1", 1300)
+    assert diff(narrow, wanted(PAIR, ONE)) == (SetRoute(route),)
+    assert diff(wanted(PAIR, ONE), narrow) == (SetRoute(replace(route, mtu=None)),)
+
+
+def test_what_is_sent_to_an_app_behind_a_narrow_way_is_told_so_and_the_nodes_own_pings_pass_whole() -> None:
+    here = HubHere(key(7), 51820, 1420, narrow={ONE: 1300, NodeId("gone"): 1280})
+    own = "fd01:203:405:100::1"
+    assert lower_hub(PAIR, here).routes == {
+        Route("fd01:203:405:100::/56", HUB_LINK, own),
+        Route("fd01:203:405:100:1::/80", HUB_LINK, own, 1300),
+        Route("fd01:203:405:100:1::1/128", HUB_LINK, own),
+    }
+
+
 def test_a_new_key_of_the_node_changes_nothing_else() -> None:
     keys = {**KEYS, KeyRole.LINK: key(103)}
     assert diff(wanted(PAIR, ONE, replace(HERE, keys=keys)), wanted(PAIR, ONE)) == (
@@ -173,14 +191,21 @@ def test_routes_of_an_interface_that_went_while_somebody_looked_are_made_again()
     }
 
 
-@given(regions(), regions(), st.booleans(), st.booleans())
-def test_the_operations_lead_to_what_is_wanted(one: Region, other: Region, up: bool, cold: bool) -> None:
+def knows(one: Region, up: bool, narrow: bool) -> Here:
+    """Direct ways to all, or to none; ways that take less, or as much as any."""
+    direct = frozenset(member.name for member in one.members.values()) if up else frozenset[NodeName]()
+    keys = [HUB.key, *(member.direct_key for member in one.members.values() if member.direct_key)]
+    mtus = {key: 1280 + 20 * number for number, key in enumerate(keys)} if narrow else {}
+    return replace(HERE, direct=direct, narrow=mtus)
+
+
+@given(regions(), regions(), st.booleans(), st.booleans(), st.booleans())
+def test_the_operations_lead_to_what_is_wanted(
+    one: Region, other: Region, up: bool, narrow: bool, cold: bool
+) -> None:
     node = next(iter(one.members))
-    here = replace(
-        HERE, direct=frozenset(member.name for member in one.members.values()) if up else frozenset()
-    )
-    goal = wanted(one, node, here)
-    state = start = EMPTY if cold else wanted(other, next(iter(other.members)))
+    goal = wanted(one, node, knows(one, up, narrow))
+    state = start = EMPTY if cold else wanted(other, next(iter(other.members)), knows(other, up, not narrow))
     for operation in diff(goal, start):
         state = after(state, operation)
     assert settled(state) == settled(goal)

@@ -31,6 +31,22 @@ def test_a_port_that_the_app_does_not_have_is_published_to_nobody() -> None:
     assert table(AppNetwork(publish={"http": 8443})) == table(AppNetwork())
 
 
+def test_what_every_packet_comes_by_is_as_long_with_many_instances_as_with_one() -> None:
+    """It once took half of the throughput of a node with a hundred."""
+    here = [copy("web", number, 1) for number in range(1, 51)]
+    few, many = (lowered(region(1, *some, web=says(main=80)), "id1") for some in (here[:1], here))
+    for name in ("sources", "forward", "input"):
+        assert len(chain(many, name)) == len(chain(few, name)) > 3, name
+
+
+def test_an_instance_speaks_by_its_own_addresses_alone() -> None:
+    text = table(AppNetwork())
+    assert f'elements = {{ "sk-x" . {at(ONE)} }}' in text
+    assert 'elements = { "sk-x" . 100.127.240.1 }' in text
+    drops = [line.strip() for line in chain(text, "sources") if "@known" in line]
+    assert [line.rpartition("!= ")[2] for line in drops] == ["@own6 drop", "@own4 drop"]
+
+
 def lowered(one: Region, node: str) -> str:
     """The table of a node that permits all of its copies what they ask for."""
     here = [(copy, Guarded(copy.app, one.apps[copy.app])) for copy in one.copies if copy.node == node]

@@ -1,3 +1,5 @@
+from ipaddress import IPv4Network
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,3 +40,14 @@ def test_too_many_are_said() -> None:
         NoSlot, match=r"4095 instances need an IPv4 address, and 100\.127\.240\.0/20 has 4094"
     ):
         slots([*full, InstanceId("one more")], {})
+
+
+@given(IDS, st.integers(20, 32), st.integers(0, MANY))
+def test_new_ones_keep_out_of_the_machines_own_networks_while_there_is_room(
+    instances: list[InstanceId], bits: int, at: int
+) -> None:
+    own = IPv4Network(f"{address(min(at, MANY - 1))}/{bits}", strict=False)
+    found = slots(instances, {}, [own, IPv4Network("192.0.2.0/24"), IPv4Network("128.0.0.0/1")])
+    assert len(set(found.values())) == len(set(instances))
+    assert bits == RANGE.prefixlen or all(address(slot) not in own for slot in found.values())
+    assert slots(instances, found, [RANGE]) == found, "an address that changed would end connections"

@@ -80,8 +80,8 @@ def count(node: Node, plan: Plan) -> int:
 
 
 def cut_after(node: Node, plan: Plan, number: int) -> str:
-    """The step that power was cut after."""
-    done = ["none"]
+    """The step that power was cut after; empty where it was cut without having seen one."""
+    done = [""]
     with suppress(MachineError):  # there were fewer this time: it is cut when all is done
         done.extend(islice(steps(node, plan), number))
     node.machine.cut()
@@ -91,11 +91,13 @@ def cut_after(node: Node, plan: Plan, number: int) -> str:
 def test_a_power_cut_leaves_the_former_plan_or_the_new_one_whole(node: Node, says: Says) -> None:
     counted = {plan.digest: count(node, plan) for plan in (MANY, FEW)}
     says(f"steps to more instances {counted[MANY.digest]}, to fewer {counted[FEW.digest]}")
+    assert min(counted.values()) >= CUTS, "each cut is to be after another step"
     former, came = FEW, Counter[str]()
     for cut in range(CUTS):
         new = OTHER_OF[former.digest]
         number = 1 + cut * STRIDE % CUTS * counted[new.digest] // CUTS
         step = cut_after(node, new, number)
+        assert step, "nothing was seen of the change that power was cut in"
         node.machine.on()
         now = node.has(former, new)
         assert node.spaces() == set(now.network.addresses)

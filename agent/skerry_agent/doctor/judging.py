@@ -10,7 +10,7 @@ from collections.abc import Callable
 from skerry_protocol.findings import Finding, bad, led_back, ok, unknown
 
 from ..network.wanted import NOT_RUNNING
-from .measured import Disk, HubInside, Measured
+from .measured import Disk, HubInside, Measured, Way
 
 AGENT, NET = "skerry-agent.service", "skerry-net.service"
 LITTLE_ROOM = 64 << 20
@@ -34,6 +34,7 @@ def judge(m: Measured) -> tuple[Finding, ...]:
     checks += [_net, _tunnel, _firewall] if m.planned else []
     checks += [_name, _https, _clock]
     checks += [_udp, _inside, _mtu] if m.planned else []
+    checks += [_direct] if m.ways else []
     return tuple(led_back([check(m) for check in (*checks, _nats, _agent)], LEADS_TO))
 
 
@@ -230,6 +231,8 @@ def _mtu(m: Measured) -> Finding:
         return unknown("mtu", "pings have to pass before their size matters")
     if m.link.mtu in hub.answered:
         return ok("mtu", f"{m.link.mtu} bytes pass")
+    if m.link.narrow in hub.answered:
+        return ok("mtu", f"{m.link.narrow} bytes pass, and no more is sent: the path takes no {m.link.mtu}")
     if LEAST_MTU in hub.answered:
         then = "the path is narrow: connections may hang; raise the MTU of this site's uplink, or let ICMP pass there"
         return bad("mtu", f"{LEAST_MTU} bytes pass, {m.link.mtu} do not", then)
@@ -237,6 +240,28 @@ def _mtu(m: Measured) -> Finding:
         "the path is too narrow for IPv6: this site's uplink has to carry packets of 1360 bytes, or fragments"
     )
     return bad("mtu", f"not even {LEAST_MTU} bytes pass", then)
+
+
+def _direct(m: Measured) -> Finding:
+    """Nothing is bad where the hub is on the way: it takes longer, and the hub has more to do."""
+    return ok("direct", "; ".join(_led(way) for way in m.ways))
+
+
+def _led(way: Way) -> str:
+    if way.at:
+        return f"to {way.name} directly, at {way.at}"
+    return f"to {way.name} through the hub: {_why_not(way)}"
+
+
+def _why_not(way: Way) -> str:
+    if not way.takes:
+        return "it takes no direct tunnels"
+    if not way.tried:
+        return "the hub has not seen yet where its direct tunnels end"
+    return (
+        f"nothing has come back yet from {', '.join(way.tried)} (if it stays so: both sites' routers take another port"
+        " for each destination, or a firewall lets no UDP in; one UDP port that is let in at either site mends it)"
+    )
 
 
 def _nats(m: Measured) -> Finding:

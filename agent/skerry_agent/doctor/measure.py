@@ -13,6 +13,7 @@ from skerry_netplan.kernel.runners import answers, fitting
 from skerry_netplan.kernel.tunnels import PeerSeen, TunnelError, TunnelSeen
 from skerry_netplan.kernel.userspace import SOCKETS, Userspace
 from skerry_netplan.state import LINK
+from skerry_protocol.messages import Hint
 from skerry_protocol.network import HubAt, Network
 from skerry_protocol.signing import Delegation
 
@@ -22,12 +23,13 @@ from ..disk.files import STATE, DiskError
 from ..disk.sealed import Twice
 from ..joining.identity import Identity, IdentityError, load
 from ..network import wanted
+from ..network.ping import HEADERS, ping
+from ..network.records import HINT, Status
 from ..network.run import RUN
 from ..network.telling import Telling, told
 from . import probes
 from .judging import LEAST_MTU
-from .measured import HubInside, Link, Measured
-from .ping import HEADERS, ping
+from .measured import HubInside, Link, Measured, Way
 
 READ_S, PING_S, TUNNEL_S = 3.0, 6.0, 12.0
 SMALL = HEADERS + 8
@@ -52,7 +54,7 @@ async def _member(state: Path, run: Path) -> Measured:
         return Measured(stranger="its records could not be read in time" if identity is None else identity)
     plan = told(state)
     network = plan.network if plan is not None else None
-    word = _newest_word(identity, state)
+    word, said = _newest_word(identity, state), Telling(state, run).status()
     async with asyncio.TaskGroup() as group:
         damaged = group.create_task(probes.apart(lambda: probes.damaged(state)))
         names = group.create_task(probes.names(_endpoints(identity, network)))
@@ -60,18 +62,19 @@ async def _member(state: Path, run: Path) -> Measured:
         nats = group.create_task(probes.apart(lambda: probes.nats(identity.nats, word.tls_key)))
         agent = group.create_task(probes.apart(probes.agent))
         firewall = group.create_task(probes.firewall())
-        inside = group.create_task(_within(network.hubs if network is not None else ()))
+        inside = group.create_task(_within(network.hubs if network is not None else (), said))
     link, hubs = inside.result()
     return Measured(
         member=f"{identity.name} ({identity.node}), mesh {identity.mesh}, region {identity.region}",
         planned=network is not None,
         damaged=damaged.result(),
-        net=wanted.ails(Telling(state, run).status()),
+        net=wanted.ails(said),
         link=link,
         firewall=firewall.result(),
         names=names.result(),
         https=https.result(),
         hubs=hubs,
+        ways=await probes.apart(lambda: _ways(network, said, state), READ_S) or (),
         nats=nats.result(),
         agent=agent.result(),
     )
@@ -100,20 +103,33 @@ def _endpoints(identity: Identity, network: Network | None) -> list[str]:
     return by_https + [one for hub in (network.hubs if network is not None else ()) for one in hub.endpoints]
 
 
-async def _within(hubs: Sequence[HubAt]) -> tuple[Link, tuple[HubInside, ...]]:
+def _ways(network: Network | None, said: Status | None, state: Path) -> tuple[Way, ...]:
+    """To the nodes that apps here talk to, as skerry-net says; where they may be, as the hub said last."""
+    if network is None or said is None:
+        return ()
+    found = sealed.read_twice(state / HINT)
+    hint = sealed.message(Hint, found.data, HINT) if isinstance(found, Twice) else None
+    tried = hint.endpoints if isinstance(hint, Hint) else {}
+    mates = [one for one in network.mates if one.name in said.mates]
+    return tuple(
+        Way(one.name, said.mates[one.name], one.key is not None, tried.get(one.name, ())) for one in mates
+    )
+
+
+async def _within(hubs: Sequence[HubAt], said: Status | None) -> tuple[Link, tuple[HubInside, ...]]:
     with suppress(TimeoutError):
         async with asyncio.timeout(TUNNEL_S):
-            return await _inside(hubs)
+            return await _inside(hubs, said.narrow if said else 0)
     return Link(fault="it does not answer"), tuple(HubInside(hub.address) for hub in hubs)
 
 
-async def _inside(hubs: Sequence[HubAt]) -> tuple[Link, tuple[HubInside, ...]]:
+async def _inside(hubs: Sequence[HubAt], narrow: int) -> tuple[Link, tuple[HubInside, ...]]:
     """The tunnel, and what comes back through it."""
-    link = _interface()
+    link = replace(_interface(), narrow=narrow)
     before = await _tunnel()
     if isinstance(before, str):
         return replace(link, fault=before), tuple(HubInside(hub.address) for hub in hubs)
-    sizes = dict.fromkeys((SMALL, LEAST_MTU, link.mtu or LEAST_MTU))
+    sizes = dict.fromkeys((SMALL, LEAST_MTU, narrow or LEAST_MTU, link.mtu or LEAST_MTU))
     async with asyncio.TaskGroup() as group:
         pings = [group.create_task(ping(hub.address, sizes, PING_S)) for hub in hubs]
     after = await _tunnel()

@@ -24,12 +24,16 @@ class Service:
 
 @dataclass(frozen=True)
 class Link:
-    """The tunnel's interface. `fault`: why it cannot be read; `mtu`: bytes; `up`: it is switched on."""
+    """The tunnel's interface. `fault`: why it cannot be read; `mtu`: bytes; `up`: it is switched on.
+
+    `narrow`: what the way to the hub was found to take, and this node keeps to (bytes); 0: as much as the interface.
+    """
 
     backend: str = ""
     mtu: int = 0
     up: bool = False
     fault: str = ""
+    narrow: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,19 @@ class HubInside:
     handshake_s: float | None = None
     heard: bool = False
     answered: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Way:
+    """To another node that apps here talk to. `at`: where the direct tunnel ends; empty: the way leads through the hub.
+
+    `takes`: it takes direct tunnels. `tried`: where it may be reached, as far as anybody knows.
+    """
+
+    name: str
+    at: str = ""
+    takes: bool = True
+    tried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,5 +107,6 @@ class Measured:
     names: tuple[tuple[str, str | None], ...] = ()
     https: Https | None = None
     hubs: tuple[HubInside, ...] = ()
+    ways: tuple[Way, ...] = ()
     nats: str | None = None
     agent: Agent | None = None

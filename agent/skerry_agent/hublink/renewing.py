@@ -119,9 +119,15 @@ def _show(
 def _renewed(identity: Identity, met: Met, reply: JoinReply) -> Identity:
     if reply.node != identity.node or not reply.credentials:
         raise HttpsError(f"{met.hub}: it answers without credentials for this node")
+    hubs = reply.hubs or identity.hubs
+    if met.hub not in hubs:
+        hubs = (
+            *hubs,
+            met.hub,
+        )  # what the hub says of itself may be wrong, and there is no other way to hear it mended
     return msgspec.structs.replace(
         identity, delegation=encode(met.signed), credentials=reply.credentials, nats=reply.nats or identity.nats,
-        hubs=reply.hubs or identity.hubs, tls_certificate=reply.tls_certificate or identity.tls_certificate,
+        hubs=hubs, tls_certificate=reply.tls_certificate or identity.tls_certificate,
     )  # fmt: skip
 
 

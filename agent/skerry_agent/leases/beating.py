@@ -40,6 +40,7 @@ RECORD = "grants"
 LEASE_TARGET = re.compile(r"skerry-lease-([0-9]{1,15})\.target")
 RETRY_S = 5.0
 TROUBLED_S = 30.0
+TRIAL_S = 5.0
 CLOSE_SECONDS = 60.0
 OnReply = Callable[[BeatReply], Awaitable[None]]
 
@@ -82,6 +83,8 @@ class Beating:
         self._fencing = Fencing(systemd, run / "fence", files)
         self._unusable: dict[int, str] = {}  # why the last grant of a length was not used; it is said once
         self._now = asyncio.Event()
+        self.trial = False
+        """The way to the hub is on trial: an answer that is lost must not decide that."""
         self.heard_ms: int | None = None
         self.trouble: str | None = None
         self._at_us = 0
@@ -110,9 +113,10 @@ class Beating:
     def every_s(self) -> float:
         """How long between beats."""
         apps = [entry.app for entry in self._node.assignment.apps] if self._node.assignment else []
-        every_s = grants.beat_every_ms(apps, self.state.claims()) / 1000 * self._pace
+        every_s = grants.beat_every_ms(apps, self.state.claims(), self._node.metered) / 1000 * self._pace
         # What could not be kept for want of room is offered anew with an answer.
-        return min(every_s, TROUBLED_S) if "disk" in self._node.conditions else every_s
+        every_s = min(every_s, TROUBLED_S) if "disk" in self._node.conditions else every_s
+        return min(every_s, TRIAL_S) if self.trial else every_s
 
     def beat_now(self) -> None:
         """Do not wait for the next turn."""
@@ -203,7 +207,8 @@ class Beating:
             term=self.state.term,
             at_us=at_us,
             hint=beside.hint,
-            lan=beside.lan,
+            lan=beside.ways.lan if beside.ways else None,
+            narrow=beside.ways.narrow if beside.ways else None,
         )
 
     async def _do(self, actions: tuple[grants.Action, ...]) -> None:

@@ -19,7 +19,7 @@ from skerry_protocol.app import App
 from skerry_protocol.ids import InstanceId, NodeId
 from skerry_protocol.messages import BeatReply, Holding, Instance
 
-BEAT_IDLE_MS = 300_000
+BEAT_IDLE_MS, BEAT_METERED_MS = 300_000, 900_000
 BEAT_LEAST_MS = 1_000
 SENT_MAX = 16  # unanswered beats that are remembered
 
@@ -91,12 +91,13 @@ def holdings(instances: Iterable[Instance]) -> tuple[Holding, ...]:
     )
 
 
-def beat_every_ms(apps: Iterable[App], claims: Iterable[Holding]) -> int:
-    """How long between beats: a third of the shortest lease or lost_after, five minutes with best-effort work alone."""
+def beat_every_ms(apps: Iterable[App], claims: Iterable[Holding], metered: bool = False) -> int:
+    """How long between beats: a third of the shortest lease or lost_after; with best-effort work alone five minutes, or
+    a quarter of an hour where the link costs by the byte."""
     times = [claim.length_ms for claim in claims] + [
         app.ha.lost_after_ms for app in apps if app.ha is not None
     ]
-    return max(min(times) // 3, BEAT_LEAST_MS) if times else BEAT_IDLE_MS
+    return max(min(times) // 3, BEAT_LEAST_MS) if times else (BEAT_METERED_MS if metered else BEAT_IDLE_MS)
 
 
 def pace(node: NodeId) -> float:

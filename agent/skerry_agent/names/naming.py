@@ -18,6 +18,7 @@ from skerry_protocol.ids import NodeName
 from skerry_protocol.network import Network
 
 from . import resolvconf, upstream
+from .rebinding import Rebinding
 from .resolved import Resolved
 from .server import PORT, Resolver
 
@@ -37,6 +38,7 @@ class Naming:
     ) -> None:
         self._file = folder / RESOLV_CONF
         self._machines = upstream.Machines(machines)
+        self._rebinding = Rebinding(self._file, machines)
         self._resolved = resolved or Resolved()
         self._address = ""
         self.resolver = Resolver(
@@ -48,6 +50,7 @@ class Naming:
         self.resolver.use(zone(plan, own), ailing)
         self._address = str(node_address(IPv6Network(plan.node)))
         troubles = [self._written(), await self._listening(), await self._told()]
+        troubles.append(await self._rebinding.look(plan.addresses))
         return "; ".join(filter(None, troubles))
 
     async def close(self) -> None:

@@ -27,7 +27,7 @@ class Breadths:
         self._ping, self._now_ms, self._changed = ping, now_ms, changed
         self._paths: dict[bytes, PathMtu] = {}
         self._at: dict[bytes, str] = {}
-        self._ends: Mapping[bytes, object] = {}
+        self._ends: dict[bytes, object] = {}
         self._word = asyncio.Event()
 
     def know(
@@ -40,23 +40,27 @@ class Breadths:
         """
         at = _addresses(plan)
         narrow = {key: before[key.hex()] for key in at if key.hex() in before}
-        ends = {key: (tunnels[key], outside) for key in at if key in tunnels}
-        self._paths = {key: self._path(key, ends[key], narrow.get(key, MTU)) for key in ends}
-        self._at, self._ends = at, ends
+        self._ends, former = {key: one for key, one in self._ends.items() if key in at}, self._ends
+        self._ends |= {key: (tunnels[key], outside) for key in at if key in tunnels}
+        self._paths = {
+            key: self._path(key, former.get(key) == end, narrow.get(key, MTU))
+            for key, end in self._ends.items()
+        }
+        self._at = {key: at[key] for key in at if key in tunnels}
         self._word.set()
         narrow |= {key: path.mtu for key, path in self._paths.items()}
         return {key.hex(): mtu for key, mtu in sorted(narrow.items()) if mtu < MTU}
 
-    def _path(self, key: bytes, ends: object, mtu: int) -> PathMtu:
+    def _path(self, key: bytes, same: bool, mtu: int) -> PathMtu:
         known = self._paths.get(key)
-        if known is None or self._ends.get(key) != ends:
+        if known is None or not same:
             return PathMtu(max(MTU_LEAST, min(MTU, known.mtu if known else mtu)), self._now_ms())
         return known
 
     async def run(self) -> None:
         while True:
             self._word.clear()
-            due_ms = min((path.due_ms for path in self._paths.values()), default=None)
+            due_ms = min((self._paths[key].due_ms for key in self._at), default=None)
             rest = None if due_ms is None else max(0.0, (due_ms - self._now_ms()) / 1000)
             try:
                 async with asyncio.timeout(rest):
@@ -68,7 +72,7 @@ class Breadths:
         """At each that is due, one after the other."""
         changed = False
         for key, path in list(self._paths.items()):
-            if self._paths.get(key) is not path or path.due_ms > self._now_ms():
+            if self._paths.get(key) is not path or path.due_ms > self._now_ms() or key not in self._at:
                 continue
             answered = await self._ping(self._at[key], path.sizes, WITHIN_S)
             if self._paths.get(key) is path:  # else it is due again, by another way

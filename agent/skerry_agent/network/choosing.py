@@ -36,10 +36,15 @@ class Choosing:
     def __init__(self, files: Files, boot: str, now_ms: Callable[[], int]) -> None:
         self._files, self._boot, self._now_ms = files, boot, now_ms
 
-    def chosen(self) -> Chosen:
-        """As of now. What it comes to is on disk, or it is said why not."""
+    def on_trial(self) -> Plan | None:
+        """The plan in use, where its way is on trial."""
+        kept = self._files.kept()
+        return kept.plans.get(kept.standing.trial.way) if kept.standing.trial else None
+
+    def chosen(self, proven: bool) -> Chosen:
+        """As of now. What it comes to is on disk, or it is said why not. `proven`: see `proof`, for a way on trial."""
         newest, fault = self._wanted()
-        kept, unwritten = self._judged(newest)
+        kept, unwritten = self._judged(newest, proven)
         plan = kept.plans.get(kept.standing.in_use or "")
         return Chosen(plan, kept.standing, newest, tuple(filter(None, (fault, unwritten))))
 
@@ -48,7 +53,7 @@ class Choosing:
         trouble = "; ".join(faults(wanted.network)) if wanted else ""
         return (None if trouble else wanted), trouble
 
-    def _judged(self, wanted: Plan | None) -> tuple[Kept, str]:
+    def _judged(self, wanted: Plan | None, proven: bool) -> tuple[Kept, str]:
         """What is kept, after what was offered and what became of it; and why that could not be written.
 
         To go back is judged the same again in the next turn.
@@ -56,6 +61,7 @@ class Choosing:
         before = self._files.kept()
         now, boot = self._now_ms(), self._boot
         answered = self._answered(before.standing.in_use, now)
+        answered = answered and (proven or before.standing.trial is None)
         standing = confirmed(before.standing) if answered else looked_at(before.standing, boot, now)
         if wanted is not None:
             standing = offered(standing, wanted.way, answered, boot, now)

@@ -1,11 +1,11 @@
 """Commit-confirm: a way to the hub that costs a node its hub is taken back, without anybody's help.
 
-A plan's way (`records.Plan.way`) is all of it that can cost the hub. A new way is on trial until the hub answers a beat
-that was sent under it. A node that reached its hub before the change and does not within TRIAL_MS afterwards takes up
-the confirmed way again; so does one that booted meanwhile. What was taken back is tried again some minutes later, once
-the hub is reached, and held after TRIES failures until there is another way. A plan that brings nothing but other
-instances is no trial: a hub that is merely away takes nothing from what runs. Pure: moments are CLOCK_BOOTTIME in
-milliseconds, ways are known by their digests.
+A plan's way (`records.Plan.way`) is all of it that can cost the hub. A new way is on trial until the hub answers, from
+where the way leads (`proof`), a beat that was sent under it. A node that reached its hub before the change and does not
+within TRIAL_MS afterwards takes up the confirmed way again; so does one that booted meanwhile. What was taken back is
+tried again some minutes later, once the hub is reached, and held after TRIES failures until there is another. A plan
+that brings nothing but other instances is no trial: a hub that is merely away takes nothing from what runs. Pure:
+moments are CLOCK_BOOTTIME in milliseconds, ways are known by their digests.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def offered(standing: Standing, way: str, reached: bool, boot: str, now_ms: int)
     may be what cost the hub: then the newer way has what is left of its time.
     """
     if way == standing.in_use:
-        return standing
+        return standing if standing.trial else structs.replace(standing, failed=None)
     if reached:
         standing = confirmed(standing)
     failed = standing.failed
@@ -92,7 +92,7 @@ def looked_at(standing: Standing, boot: str, now_ms: int) -> Standing:
             standing, trial, "the machine booted before the hub was reached under it", boot, now_ms
         )
     if now_ms >= trial.until_ms:
-        reason = f"the hub did not answer within {TRIAL_MS // 1000} s of it"
+        reason = f"the hub did not answer by it within {TRIAL_MS // 1000} s"
         return _taken_back(standing, trial, reason, boot, now_ms)
     return standing
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
-from skerry_netplan.kernel.kernel import Kernel
+from skerry_netplan.kernel.kernel import Kernel, KernelError
+from skerry_netplan.state import LINK
 from skerry_protocol.messages import Hint
 
+from .breadths import Breadths
 from .choosing import Choosing, Chosen
 from .confirm import Standing, due_ms
 from .direct import Directs
 from .files import Files, Places
 from .making import Done, Machine, Making
+from .proof import Proof
 from .records import Plan, Status
 
 AGAIN_S = 30.0
@@ -48,8 +52,10 @@ class Keeper:
         self._files = Files(places)
         self._now_ms = machine.now_ms
         self._choosing = Choosing(self._files, machine.boot, machine.now_ms)
+        self._proof = Proof(machine.resolve)
+        machine = replace(machine, resolve=self._proof.resolve)
         self._making = Making(self._files, machine, kernel, self.look, say)
-        self._backend = kernel.backend.name
+        self._kernel, self._backend = kernel, kernel.backend.name
         self._log, self._follow = say, follow
         self._word = asyncio.Event()
         self._ending = False
@@ -72,30 +78,54 @@ class Keeper:
         await self.turn()
         ready()
         async with asyncio.TaskGroup() as group:
-            beside = group.create_task(self.directs.run())
+            beside = [group.create_task(one.run()) for one in (self.directs, self.breadths)]
             while not self._ending:
                 await self._asleep()
                 if not self._ending:
                     await self.turn()
-            beside.cancel()
+            for task in beside:
+                task.cancel()
 
     @property
     def directs(self) -> Directs:
         """The ways to other nodes."""
         return self._making.directs
 
+    @property
+    def breadths(self) -> Breadths:
+        """How much ways take."""
+        return self._making.breadths
+
     async def turn(self) -> Status:
         """Looks, and does what is to be done."""
         self._word.clear()
         self._files.troubles.clear()
-        chosen, hint = self._choosing.chosen(), self._files.hint()
+        chosen, hint = self._choosing.chosen(await self._proven()), self._files.hint()
         done = await self._making.done(chosen.plan, hint) if chosen.plan else Done()
+        self._looked(chosen.plan)
         follows = await self._follow(chosen.plan, hint) if chosen.plan and done.linked else ""
         self._trying = chosen.standing.trial is not None
         self._failures = self._failures + 1 if done.trouble or follows else 0
         self._due_ms = min(filter(None, (due_ms(chosen.standing), self._making.due_ms)), default=None)
         self._tell(self._said(chosen, done, follows), chosen.standing)
         return self._status
+
+    async def _proven(self) -> bool:
+        """Whether the hub answered by the way on trial."""
+        plan, answered = self._choosing.on_trial(), self._files.reached()
+        if plan is None or answered is None:
+            return False
+        try:
+            await self._kernel.read()
+        except KernelError:
+            return False
+        self._looked(plan)
+        return self._proof.proves(answered)
+
+    def _looked(self, plan: Plan | None) -> None:
+        link = self._kernel.seen.get(LINK)
+        if plan is not None:
+            self._proof.look(plan, link.peers if link else {}, self._now_ms())
 
     def due_s(self) -> float:
         """For how long it sleeps where nobody wakes it."""
@@ -115,16 +145,27 @@ class Keeper:
     def _said(self, chosen: Chosen, done: Done, follows: str) -> Status:
         standing, newest, failed = chosen.standing, chosen.newest, chosen.standing.failed
         has = newest.digest if newest and done.whole and newest.way == standing.in_use else ""
-        held = f"{failed.way[:12]}: {failed.reason}" if failed and failed.held else ""
+        back = ""
+        if failed and newest and failed.way == newest.way:
+            back = f"{at(newest)}: {failed.reason}" + (", twice" if failed.held else "")
         trouble = "; ".join(filter(None, (*chosen.troubles, *self._files.troubles, done.trouble, follows)))
         way, mates = standing.in_use or "", dict(done.mates)
-        return Status(way, has, done.spaces, trouble, self._backend, held, mates, done.lan)
+        trial = standing.trial is not None
+        return Status(
+            way, has, done.spaces, trouble, self._backend, back, trial, mates, done.lan, done.narrow
+        )
 
     def _tell(self, status: Status, standing: Standing) -> None:
         """Each trouble once, as long as it lasts."""
         if status.trouble and status.trouble != self._status.trouble:
             self._log(status.trouble)
         if status.way != self._status.way and standing.failed and standing.trial is None:
-            self._log(f"took back the way {standing.failed.way[:12]}: {standing.failed.reason}")
+            self._log(f"took back the way to {status.taken_back or 'the hub'}")
         self._status = status
         self._files.say(status)
+
+
+def at(plan: Plan) -> str:
+    """Where a plan's hub is, for people."""
+    hub = plan.network.hubs[0]
+    return f"hub {hub.address} by {', '.join(hub.endpoints)}, key {hub.key.hex()[:16]}"

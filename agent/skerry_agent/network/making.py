@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Network, ip_address
 
 from msgspec import structs
@@ -17,17 +17,21 @@ from skerry_netplan.differ import Operation, diff
 from skerry_netplan.firewall import Guarded
 from skerry_netplan.kernel import forwarding
 from skerry_netplan.kernel.kernel import Kernel, KernelError
-from skerry_netplan.kernel.tunnels import TunnelError
+from skerry_netplan.kernel.tunnels import PeerSeen, TunnelError
 from skerry_netplan.lower import Here, lower
 from skerry_netplan.slots import NoSlot, slots
 from skerry_netplan.state import DIRECT, LINK, KeyRole, State
 from skerry_protocol.ids import InstanceId, NodeName
 from skerry_protocol.messages import Hint
 
+from .breadths import Breadths
 from .direct import Directs
 from .files import Files
+from .hubs import METERED_STALE_MS, STALE_MS
+from .ping import ping
 from .records import Found, Plan
 from .seeking import Resolve, Seeker, written
+from .sessions import Sessions
 
 ENDPOINTS_KEPT = 1000
 LAN_MOST = 4
@@ -63,6 +67,8 @@ class Done:
     """Other nodes → where their direct tunnel ends; empty: the way to them leads through the hub."""
     lan: tuple[str, ...] = ()
     """Where this node's end, by the machine's own addresses."""
+    narrow: int = 0
+    """What the way to the hub takes (bytes), where that is less than usual; 0: as much."""
 
 
 class Making:
@@ -79,6 +85,8 @@ class Making:
         self._files, self._machine, self._kernel, self._log = files, machine, kernel, say
         self._seeker = Seeker(machine.resolve, machine.now_ms, look)
         self.directs = Directs(lambda: kernel.backend, machine.now_ms, machine.wall, look)
+        self.breadths = Breadths(ping, machine.now_ms, look)
+        self._sessions = Sessions()
         self._had: State | None = None
 
     @property
@@ -89,7 +97,7 @@ class Making:
     async def done(self, plan: Plan, hint: Hint) -> Done:
         """Carries it out as far as it goes."""
         try:
-            return await self._carried_out(plan, hint)
+            return await self._carried_out(_sparing(plan) if plan.metered else plan, hint)
         except (KernelError, NoSlot) as error:
             return Done(trouble=str(error))
         finally:
@@ -100,9 +108,8 @@ class Making:
         found = self._found(plan, hint)
         anew = self._seeker.take()
         known = self._known(plan, found)
-        wanted = lower(
-            plan.network, self._here(plan, found, known | self._seeker.at | self.directs.endpoints)
-        )
+        here = self._here(plan, found, known | self._seeker.at | self.directs.endpoints)
+        wanted = lower(plan.network, here)
         operations, trouble = diff(wanted, there), ""
         try:
             await self._kernel.carry_out(operations)
@@ -115,7 +122,8 @@ class Making:
             there = await self._kernel.read()
         if wanted.spaces and there.rules == wanted.rules:
             trouble = trouble or _forward()
-        return self._came_to(plan, wanted, there, trouble)
+        narrow = here.narrow.get(plan.network.hubs[0].key, 0)
+        return replace(self._came_to(plan, wanted, there, trouble), narrow=narrow)
 
     def _came_to(self, plan: Plan, wanted: State, there: State, trouble: str) -> Done:
         whole = not diff(wanted, there)
@@ -154,13 +162,25 @@ class Making:
         endpoints = _newest(
             before.endpoints, {key.hex(): at for key, at in (heard | self._ends(plan)).items()}
         )
-        chosen = slots(plan.network.addresses, before.slots)
-        after = structs.replace(before, endpoints=endpoints, slots=chosen)
+        chosen = slots(plan.network.addresses, before.slots, self._kernel.networks4)
+        carrying = self._carrying(plan, peers)
+        narrow = self.breadths.know(plan.network, carrying, self._kernel.outside, before.narrow)
+        after = structs.replace(before, endpoints=endpoints, slots=chosen, narrow=narrow)
         if after != before:
             self._files.note(after)
         known = self._known(plan, after)
-        self._seeker.look(plan.network.hubs, known, {key: one.handshake for key, one in peers.items()})
+        handshakes = {key: one.handshake for key, one in peers.items()}
+        self._seeker.look(
+            plan.network.hubs, known, handshakes, METERED_STALE_MS if plan.metered else STALE_MS
+        )
         return after
+
+    def _carrying(self, plan: Plan, peers: Mapping[bytes, PeerSeen]) -> dict[bytes, str]:
+        """Where the tunnels end that carry something now: those of `_ends`, and the hub's."""
+        hub, now, wall = plan.network.hubs[0].key, self._machine.now_ms(), self._machine.wall()
+        seen = peers.get(hub)
+        lives = self._sessions.lives(hub, seen.handshake if seen else None, wall, now)
+        return self._ends(plan) | ({hub: seen.peer.endpoint} if lives and seen and seen.peer.endpoint else {})
 
     def _known(self, plan: Plan, found: Found) -> dict[bytes, str]:
         """Where the hubs were last."""
@@ -181,14 +201,21 @@ class Making:
         hosted = tuple(Guarded(app, plan.says[app]) for app in plan.hosted if app in plan.says)
         return Here(
             machine.keys, machine.link_port, machine.direct_port, endpoints=endpoints,
-            direct=self.directs.direct, slots=found.slots, guarded=guarded, open_ports=plan.open_ports,
-            forwards=machine.forwards, hosted=hosted,
+            direct=self.directs.direct, narrow={bytes.fromhex(key): mtu for key, mtu in found.narrow.items()},
+            slots=found.slots, guarded=guarded, open_ports=plan.open_ports,
+            forwards=machine.forwards, hosted=hosted, hold_open=not plan.metered,
         )  # fmt: skip
 
     def _put_back(self, wanted: State, operations: Iterable[Operation]) -> None:
         if wanted == self._had:
             kinds = sorted({type(one).__name__ for one in operations})
             self._log(f"put back what somebody else had changed ({', '.join(kinds)})")
+
+
+def _sparing(plan: Plan) -> Plan:
+    """With no tunnel but the hub's: what finds and holds direct ones sends all the time."""
+    mates = tuple(structs.replace(mate, key=None) for mate in plan.network.mates)
+    return structs.replace(plan, network=structs.replace(plan.network, mates=mates))
 
 
 def _newest(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:

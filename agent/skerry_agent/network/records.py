@@ -2,7 +2,7 @@
 
     <state>/network/wanted      the agent: the newest plan that the node accepted
     <state>/network/kept        skerry-net: the way in use, the one to go back to, and what became of others
-    <state>/network/found       skerry-net: where peers were last, which slots instances have
+    <state>/network/found       skerry-net: where peers were last, how much ways take, which slots instances have
     <state>/network/hint        the agent: where mates may be reached, and who is not well, as the hub said last
     <state>/network/clock       skerry-net: the newest time of the machine's clock
     <run>/net/reached           the agent: under which way its hub answered
@@ -38,7 +38,7 @@ REACHED, STATUS, FORWARDED, LOOKED = "net/reached", "net/status", "net/forwarded
 class Plan(Struct, frozen=True, omit_defaults=True):
     """A plan with all that it takes to carry it out. `apps`: whose copy an instance is; `says`: what those apps say.
 
-    `hosted`: apps with a copy here on the node's own network, as its policy permits.
+    `hosted`: apps with a copy here on the node's own network, as its policy permits. `metered`: as its policy says.
     """
 
     network: Network
@@ -47,6 +47,7 @@ class Plan(Struct, frozen=True, omit_defaults=True):
     says: dict[AppName, AppNetwork] = field(default_factory=dict)
     open_ports: tuple[Port, ...] = ()
     hosted: tuple[AppName, ...] = ()
+    metered: bool = False
 
     @property
     def digest(self) -> str:
@@ -77,10 +78,14 @@ class Kept(Struct, frozen=True, omit_defaults=True):
 
 
 class Found(Struct, frozen=True, omit_defaults=True):
-    """What skerry-net found out: `endpoints` of hubs and of other nodes by public key (hex), IPv4 `slots`."""
+    """What skerry-net found out: `endpoints` of hubs and of other nodes by public key (hex), IPv4 `slots`.
+
+    `narrow`: how much the way to one of them takes (bytes of a packet inside), where that is less than usual.
+    """
 
     endpoints: dict[str, str] = field(default_factory=dict)
     slots: dict[InstanceId, int] = field(default_factory=dict)
+    narrow: dict[str, int] = field(default_factory=dict)
 
 
 class Clock(Struct, frozen=True):
@@ -98,12 +103,15 @@ class Reached(Struct, frozen=True, omit_defaults=True):
 
 
 class Status(Struct, frozen=True, omit_defaults=True):
-    """What the kernel has. `way`: the one in use; `trouble`: why it is not all there; `held`: see `Failed`.
+    """What the kernel has. `way`: the one in use; `trouble`: why it is not all there.
 
+    `taken_back`: to where the newest plan leads, and why it was taken back (see `Failed`); empty: it was not.
+    `trial`: the one in use is on trial.
     `wanted`: digest of the newest accepted plan, once the kernel has the whole of it; empty until then. `spaces`: the
     instances whose namespace is there as wanted. `backend`: "kernel" or "wireguard-go". `mates`: the nodes that this
     one's apps talk to → where the direct tunnel ends; empty: the way leads through the hub. `lan`: where this node's
-    direct tunnels end, by the machine's own addresses.
+    direct tunnels end, by the machine's own addresses. `narrow`: how much the way to the hub takes (bytes of a packet
+    inside), where that is less than usual; 0: as much.
     """
 
     way: str = ""
@@ -111,9 +119,11 @@ class Status(Struct, frozen=True, omit_defaults=True):
     spaces: tuple[InstanceId, ...] = ()
     trouble: str = ""
     backend: str = ""
-    held: str = ""
+    taken_back: str = ""
+    trial: bool = False
     mates: dict[NodeName, str] = field(default_factory=dict)
     lan: tuple[str, ...] = ()
+    narrow: int = 0
 
 
 def ailing(hint: Hint) -> frozenset[IPv6Address]:

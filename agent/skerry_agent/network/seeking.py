@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from skerry_netplan.linter import endpoint
 from skerry_protocol.network import HubAt
 
-from .hubs import Sought, looked
+from .hubs import STALE_MS, Sought, looked
 
 DEADLINE_S = 10.0
 Resolve = Callable[[str], Awaitable[str | None]]
@@ -73,15 +73,21 @@ class Seeker:
         self._asking: dict[bytes, asyncio.Task[None]] = {}
 
     def look(
-        self, hubs: Sequence[HubAt], known: Mapping[bytes, str], handshakes: Mapping[bytes, float | None]
+        self,
+        hubs: Sequence[HubAt],
+        known: Mapping[bytes, str],
+        handshakes: Mapping[bytes, float | None],
+        stale_ms: int = STALE_MS,
     ) -> None:
-        """`known`: where they were last."""
+        """`known`: where they were last; `stale_ms`: for how long nothing may be heard of one that answered."""
         keys = {hub.key for hub in hubs}
         self._sought = {key: one for key, one in self._sought.items() if key in keys}
         for hub in hubs:
             before, handshake = self._sought.get(hub.key), handshakes.get(hub.key)
             now = self._now_ms()
-            self._sought[hub.key], text = looked(before, hub.endpoints, hub.key in known, handshake, now)
+            self._sought[hub.key], text = looked(
+                before, hub.endpoints, hub.key in known, handshake, now, stale_ms
+            )
             if self._sought[hub.key].answered:
                 self.at.pop(hub.key, None)
             if text is not None:

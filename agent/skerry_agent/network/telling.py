@@ -20,7 +20,7 @@ from ..disk.sealed import Twice
 from ..switch.target import State, Target
 from . import wanted
 from .confirm import Standing
-from .hinted import Beside, Hinted
+from .hinted import Beside, Hinted, Ways
 from .records import KEPT, REACHED, STATUS, WANTED, Kept, Plan, Reached, Status
 
 
@@ -85,12 +85,25 @@ class Telling:
         """A beat is sent now, by CLOCK_BOOTTIME. What it says of the network."""
         status = self.status()
         self._sent = status.way if status else "", at_ms
-        return self._hinted.sending(status.lan if status else ())
+        return self._hinted.sending(_ways(status))
+
+    def ways_changed(self) -> bool:
+        """Whether there is something of this node's ways that no beat has said yet."""
+        return self._hinted.is_new(_ways(self.status()))
+
+    def heard(self, boot: str, at_ms: int) -> None:
+        """The hub sent an assignment by the way in use. That confirms no way, but shows what a newer one may cost."""
+        status = self.status()
+        if status is not None and not status.trial:
+            self._reached(status.way, boot, at_ms)
 
     def answered(self, boot: str, reply: BeatReply) -> None:
         """The hub answered it. Where that can't be kept, the next answer is."""
         self._hinted.answered(reply)
         way, at_ms = self._sent
+        self._reached(way, boot, at_ms)
+
+    def _reached(self, way: str, boot: str, at_ms: int) -> None:
         if not way:
             return
         path = self._run / REACHED
@@ -106,6 +119,10 @@ class Telling:
         except DiskError as error:
             return str(error)
         return None
+
+
+def _ways(status: Status | None) -> Ways:
+    return Ways(status.lan, status.narrow) if status else Ways()
 
 
 def told(state: Path) -> Plan | None:

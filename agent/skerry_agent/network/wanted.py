@@ -48,7 +48,7 @@ def wanted(network: Network, target: Target, applied: State, strangers: Iterable
     says |= {name: app.network for name, app in hosted.items() if name not in says}
     return Plan(
         _with(network, spaces), NodeName(target.ground.node.name), dict(sorted(apps.items())),
-        dict(sorted(says.items())), hosted=tuple(sorted(hosted)),
+        dict(sorted(says.items())), hosted=tuple(sorted(hosted)), metered=target.ground.policy.metered,
     )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def ails(status: Status | None) -> str:
         return NOT_RUNNING
     if status.trouble:
         return f"skerry-net: {status.trouble}"
-    return f"the node's new network plan was taken back: {status.held}" if status.held else ""
+    return f"the node's new network plan was taken back: {status.taken_back}" if status.taken_back else ""
 
 
 def spaces_of(text: str) -> Iterator[InstanceId]:

@@ -95,6 +95,8 @@ class Node:
         self._words = Words()  # as they are on disk
         self._trouble: dict[str, str] = {}
         self.telling = Telling(places.state, places.run, files)
+        told = self.telling.plan()
+        self.metered = told.metered if told is not None else False
         self._files = UnitFiles(places.rendering, files, places.control)
         self._executor = Executor(systemd, self._files, self._settled)
         self._target: Target | None = None
@@ -281,11 +283,14 @@ class Node:
     # The units are switched
 
     def policy(self) -> policies.Policy:
-        """What this machine's admin permits; a file that cannot be read permits nothing new."""
+        """What this machine's admin permits; a file that cannot be read permits nothing new, and spares the link as
+        before."""
         found = self.places.read_policy()
         faults = found.texts if isinstance(found, policies.Faults) else ()
         self._condition("policy", "; ".join(faults))
-        return policies.Policy() if isinstance(found, policies.Faults) else found
+        policy = policies.Policy(metered=self.metered) if isinstance(found, policies.Faults) else found
+        self.metered = policy.metered
+        return policy
 
     def artifacts(self) -> frozenset[str]:
         """The digests of the artifacts that are unpacked here."""

@@ -3,6 +3,7 @@
 Owns what is permitted; the words themselves are skerry_protocol.sandbox. The hub cannot write that file. One that
 cannot be read permits nothing new, and what runs goes on running. Must never guess: an unknown key is a fault.
 
+    metered = true                    # the machine's link costs by the byte
     allow = ["host-network"]          # for every app
     [app.web]
     allow = ["device:/dev/ttyS0"]     # for one
@@ -30,13 +31,17 @@ UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 class Policy(Struct, frozen=True, omit_defaults=True):
-    """What this machine permits. The default permits nothing and limits nothing."""
+    """What this machine permits. The default permits nothing and limits nothing.
+
+    `metered`: its link costs by the byte, so nothing is sent to keep a way open.
+    """
 
     allow: tuple[str, ...] = ()
     apps: dict[str, tuple[str, ...]] = field(default_factory=dict)
     memory_bytes: int | None = None
     cpu_milli: int | None = None
     tasks: int | None = None
+    metered: bool = False
 
 
 class Faults(Struct, frozen=True):
@@ -82,8 +87,10 @@ def refusals(policy: Policy, app: App, words: tuple[Word, ...]) -> tuple[str, ..
 
 
 def _faults(table: dict[str, object]) -> Iterator[str]:
-    yield from _unknown(table, {"allow", "app", "resources"}, "")
+    yield from _unknown(table, {"allow", "app", "metered", "resources"}, "")
     yield from _words(table.get("allow", []), "allow")
+    if not isinstance(metered := table.get("metered", False), bool):
+        yield f"metered is {metered!r}: expected true or false"
     apps = table.get("app", {})
     if not isinstance(apps, dict):
         yield "app is not a table: write [app.NAME]"
@@ -161,6 +168,7 @@ def _policy(table: dict[str, object]) -> Policy:
         _size(caps.get("memory")),
         round(caps["cpu"] * 1000) if "cpu" in caps else None,
         caps.get("tasks"),
+        table.get("metered") is True,
     )
 
 

@@ -18,6 +18,7 @@ class NetworkView(Struct, frozen=True):
     `trial_ms_left`: for how long the hub may take to answer under the newest plan; None: it is not on trial.
     `taken_back`: why the newest plan was; `held`: it is not tried again. `trouble`: what is wrong now.
     `mates`: the nodes that apps here talk to → where the direct tunnel ends; empty: the way leads through the hub.
+    `narrow`: how much the way to the hub takes (bytes of a packet inside), where that is less than usual; 0: as much.
     """
 
     address: str
@@ -27,6 +28,7 @@ class NetworkView(Struct, frozen=True):
     held: bool = False
     trouble: str = ""
     mates: dict[str, str] = field(default_factory=dict)
+    narrow: int = 0
 
 
 def network(telling: Telling, boottime_ms: int) -> NetworkView | None:
@@ -44,6 +46,7 @@ def network(telling: Telling, boottime_ms: int) -> NetworkView | None:
         held=failed.held if failed else False,
         trouble=said.trouble if said else NOT_RUNNING,
         mates={str(name): at for name, at in said.mates.items()} if said else {},
+        narrow=said.narrow if said else 0,
     )
 
 

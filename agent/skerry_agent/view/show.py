@@ -33,6 +33,7 @@ def status_text(view: StatusView) -> str:
 def network_text(view: NetworkView) -> str:
     """The node's network, in a line."""
     parts = [view.address + (f" by {BACKENDS.get(view.backend, view.backend)}" if view.backend else "")]
+    parts += [f"the path to the hub takes packets of {view.narrow} bytes only"] if view.narrow else []
     if view.trial_ms_left is not None:
         left = f"{view.trial_ms_left / 1000:.0f} s"
         parts.append(

@@ -7,11 +7,12 @@ prove the secret learns nothing about the token.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from skerry_protocol import signing
 from skerry_protocol.ids import NodeId, NodeName, TokenId, is_name, node_id
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 
 FORGOTTEN = 410
 ARCHES: Mapping[str, str] = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
+SAME_KEY = "same-key"
+SAID_AGAIN_MS, SAID_AT_ALL_MS = 24 * 3600 * 1000, 60 * 1000
+"""The same of one node; and anything, since who has a token may ask under any name."""
+TO_BE_MADE = "remove identity/link.key* and identity/direct.key* under /var/lib/skerry on one of the two"
+TO_BE_CHANGED = "'skerry-agent rotate-keys' on one of the two makes new ones"
 UNKNOWN = "the token is not known here (create one with 'skerry token create')"
 
 
@@ -46,6 +52,16 @@ class JoinRefused(Exception):
         self.status = status
 
 
+class KeyTaken(JoinRefused):
+    """Its network key is that of another node: `has`, which keeps it."""
+
+    def __init__(self, row: NodeRow, has: NodeName, then: str = "") -> None:
+        super().__init__(
+            f"cannot join as {row.name}: {has} has the same network key", then or TO_BE_MADE, 409
+        )
+        self.row, self.has = row, has
+
+
 async def join(hub: Hub, asked: JoinRequest, host: str | None) -> JoinReply:
     """Lets the machine in, or raises JoinRefused. `host` is the name by which it reached this hub."""
     _check_proof(asked)
@@ -54,7 +70,7 @@ async def join(hub: Hub, asked: JoinRequest, host: str | None) -> JoinReply:
     async with hub.store.read() as view:
         if not _secret_fits(await token(view, asked.token), asked.secret):
             raise JoinRefused(f"cannot join {hub.mesh.region}: {UNKNOWN}")
-    async with hub.store.write() as tx:
+    async with said_to_both(hub), hub.store.write() as tx:
         row = await _joined(tx, hub, asked, node)
         row = await with_keys(tx, hub, row, asked.link_key, asked.direct_key, host)
     await hub.reconciler.caught_up()  # else its first beat finds a hub that does not know it
@@ -70,16 +86,40 @@ async def with_keys(
     others = [one for one in await tx.whole(NODES) if one.id != row.id]
     keys = {link, direct}
     same = next((one.name for one in others if keys & {one.link_key, one.direct_key}), None)
-    if same is not None or len(keys) < 2:
-        raise JoinRefused(
-            f"cannot join as {row.name}: {same or 'its other tunnel'} has the same network key",
-            "remove identity/link.key* and identity/direct.key* under /var/lib/skerry on one of the two", 409,
-        )  # fmt: skip
+    if same is not None:
+        raise KeyTaken(row, same)
+    if len(keys) < 2:
+        text = f"cannot join as {row.name}: its other tunnel has the same network key"
+        raise JoinRefused(text, TO_BE_MADE, 409)
     number = row.number or number_for(hub.mesh, hub.identity.root_public, row.id, others)
     after = msgspec.structs.replace(row, link_key=link, direct_key=direct, number=number, via=host or row.via)
     if after == row:
         return row
     return await set_node(tx, after, row.name, "given its network keys")
+
+
+@asynccontextmanager
+async def said_to_both(hub: Hub) -> AsyncIterator[None]:
+    """Where a node's key is another's, both nodes' events say so, once in a while: who is refused asks again and again,
+    and the other cannot know why its tunnels break.
+    """
+    try:
+        yield
+    except KeyTaken as taken:
+        await _note_taken(hub, taken)
+        raise
+
+
+async def _note_taken(hub: Hub, taken: KeyTaken) -> None:
+    text = f"{taken.row.name} was refused: {taken.has} has the same network key, so that neither has tunnels that last"
+    e = s.events.c
+    async with hub.store.write() as tx:
+        now = now_ms()
+        lately = or_(and_(e.text == text, e.at_ms > now - SAID_AGAIN_MS), e.at_ms > now - SAID_AT_ALL_MS)
+        said = select(e.id).where(e.node == taken.has, e.code == SAME_KEY, lately).limit(1)
+        if await tx.one(said) is None:
+            names = (taken.has, taken.row.name)
+            await note(tx.as_owner(Owner.OPERATORS), *(Happened(SAME_KEY, text, node=one) for one in names))
 
 
 def _check_proof(asked: JoinRequest) -> None:
@@ -183,8 +223,11 @@ async def reply(hub: Hub, row: NodeRow, host: str | None) -> JoinReply:
 async def renewed(hub: Hub, row: NodeRow, host: str | None, keys: NetworkKeys | None = None) -> JoinReply:
     """Fresh credentials and addresses for a node that proved itself, whose network keys are kept, if it says any."""
     if keys is not None and (keys.link_key, keys.direct_key) != (row.link_key, row.direct_key):
-        async with hub.store.write() as tx:
-            row = await with_keys(tx, hub, row, keys.link_key, keys.direct_key, host)
+        try:
+            async with said_to_both(hub), hub.store.write() as tx:
+                row = await with_keys(tx, hub, row, keys.link_key, keys.direct_key, host)
+        except KeyTaken as taken:
+            raise KeyTaken(row, taken.has, TO_BE_CHANGED) from taken
         await hub.reconciler.caught_up()
     return await reply(hub, row, host)
 

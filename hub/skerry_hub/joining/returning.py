@@ -22,7 +22,7 @@ from ..operators import set_node
 from ..restoring.paused import PausedRow, is_known, opened_envelope, put_paused
 from ..store import Transaction, rows
 from ..store import schema as s
-from .joining import ARCHES, FORGOTTEN, JoinRefused, reply, with_keys
+from .joining import ARCHES, FORGOTTEN, JoinRefused, reply, said_to_both, with_keys
 
 if TYPE_CHECKING:
     from ..hub import Hub
@@ -35,7 +35,7 @@ async def returned(hub: Hub, signed: signing.Signed, host: str | None) -> JoinRe
     asked = _proven(hub, signed)
     node = node_id(asked.machine_key)
     assignment, issued = _held(hub, asked, node)
-    async with hub.store.write() as tx:
+    async with said_to_both(hub), hub.store.write() as tx:
         row = await rows.node(tx, node)
         if row is None or row.id != node:
             row = await _made(tx, asked, node, assignment)

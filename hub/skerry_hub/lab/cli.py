@@ -250,12 +250,13 @@ def hub() -> None:
     """Start, stop, kill, wipe or rebuild the lab's hub."""
 
 
-@hub.command("start")
+@hub.command("start", context_settings=_REST)
+@click.argument("options", nargs=-1, metavar="[-- OPTIONS...]")
 @click.pass_obj
-def hub_start(choice: Choice) -> None:
-    """Start it and wait until its port answers."""
+def hub_start(choice: Choice, options: Sequence[str]) -> None:
+    """Start it and wait until its port answers. OPTIONS of 'skerry-hub run' are for this run alone."""
     with choice.timed("the hub is up"):
-        choice.lab.hub_start()
+        choice.lab.hub_start([*options])
 
 
 @hub.command("stop")

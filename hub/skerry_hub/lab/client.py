@@ -230,9 +230,9 @@ class Lab:
     def hub_log(self) -> Path:
         return self.paths.hub_log
 
-    def hub_start(self, seconds: float = 60.0) -> None:
-        """Returns when its port answers."""
-        ask(self.paths, Request("hub-start", seconds=seconds))
+    def hub_start(self, options: Sequence[str] = (), seconds: float = 60.0) -> None:
+        """Returns when its port answers. `options`: of `skerry-hub run`, for this run alone."""
+        ask(self.paths, Request("hub-start", options=tuple(options), seconds=seconds))
 
     def hub_stop(self) -> None:
         """SIGTERM, then SIGKILL after 10 s."""

@@ -52,19 +52,19 @@ class HubProcess:
         code = self._process.poll()
         return "running" if code is None else f"ended ({code})"
 
-    def start(self, seconds: float) -> None:
-        """Returns when the hub's port answers."""
+    def start(self, seconds: float, options: Sequence[str] = ()) -> None:
+        """Returns when the hub's port answers. `options`: more words on its command line, for this run alone."""
         with self._lock:
             if self.state() == "running":
                 raise LabError("cannot start the hub: it is running")
             self._paths.hub_data.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._power_up()
-            self._process = self._spawn()
+            self._process = self._spawn(options)
             self.starts += 1
             self._await_port(self._process, seconds)
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        argv = self._argv()
+    def _spawn(self, options: Sequence[str]) -> subprocess.Popen[bytes]:
+        argv = [*self._argv(), *options]
         environ = os.environ | {"PATH": f"{self._config.bindir}:{os.environ.get('PATH', os.defpath)}"}
         with self._paths.hub_log.open("ab") as log:
             self._log_begins = log.tell()

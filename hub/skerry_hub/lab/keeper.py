@@ -64,7 +64,7 @@ class Keeper:
             "move": lambda request: self._rebuild(lambda hosts, _: self.sites.move(hosts), request),
             "pause": self._pause,
             "resume": self._resume,
-            "hub-start": lambda request: self.hub.start(request.seconds),
+            "hub-start": lambda request: self.hub.start(request.seconds, request.options),
             "hub-stop": lambda _: self.hub.stop(_HUB_STOP),
             "hub-kill": lambda request: self.hub.kill(everything=not request.clean),
             "hub-wipe": lambda _: self.hub.wipe(_HUB_STOP),

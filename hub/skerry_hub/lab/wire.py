@@ -31,6 +31,8 @@ class Request(Struct, frozen=True, omit_defaults=True):
     mtu: int = NORMAL_MTU
     silent: bool = False
     """Of an mtu: who sends packets that are too big is not told."""
+    options: tuple[str, ...] = ()
+    """Of a hub-start: what that run of the hub is told beside what every run is."""
     seconds: float = 60.0
 
 

@@ -36,10 +36,12 @@ class NatsServerError(RuntimeError):
 
 @dataclass(frozen=True)
 class Listen:
-    """Where the server listens. Port -1 takes any free one."""
+    """Where the server listens. Port -1 takes any free one. `inside`: of the mesh, so that no router on the way knows
+    of connections."""
 
     host: str = "127.0.0.1"
     port: int = 4222
+    inside: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,9 @@ def config_text(settings: Settings, mesh_account: str) -> str:
         "max_connections": CONNECTIONS,
         "max_control_line": 4096,
         "write_deadline": "10s",
-        # Most of what an idle node costs its link after beats, and what keeps the connection open in a router on the
-        # way: some forget it after four minutes.
-        "ping_interval": "3m",
+        # Most of what an idle node costs its link after beats. Outside of tunnels it is what keeps the connection open
+        # in a router on the way: some forget it after four minutes.
+        "ping_interval": "30m" if settings.listen.inside else "3m",
         "disable_sublist_cache": False,
         "tls": {
             "cert_file": str(settings.certificate),

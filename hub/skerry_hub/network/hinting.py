@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 
 from skerry_netplan.kernel.tunnels import TunnelError
 from skerry_netplan.planner import Planner
@@ -22,9 +23,12 @@ NODES_A_SECOND = 500  # so many peers' endpoints are read at most
 
 
 class Hinting:
-    """`learn` and `heard` before anything is told. `nudge` asks nodes to beat now."""
+    """`learn` and `heard` before anything is told. `nudge` asks nodes to beat now. `narrowed` is called when the way to
+    a node takes less or more than before.
+    """
 
     def __init__(self, nudge: Callable[[Iterable[NodeId]], None], look_s: float = LOOK_S) -> None:
+        self.narrowed: Callable[[], None] = lambda: None
         self._nudge = nudge
         self._look_s = look_s
         self._planner: Planner | None = None
@@ -47,9 +51,9 @@ class Hinting:
 
     def heard(self, node: NodeId, beat: Beat) -> Hint | None:
         """What the node is to be told with the answer to this beat, if anything."""
-        if beat.lan is not None:
+        if beat.lan is not None or beat.narrow is not None:
             self._came.add(node)  # perhaps before the loops know that it has a part
-            self._see(node, Seen(self._of(node).outside, beat.lan))
+            self._said(node, beat)
         if self._planner is None or node not in self._planner.region.members:
             return None
         found = self._hint(node, self._planner)
@@ -71,7 +75,21 @@ class Hinting:
         assert self._planner is not None
         for node, member in self._planner.region.members.items():
             if member.direct_key is not None and member.direct_key in seen:
-                self._see(node, Seen(seen[member.direct_key], self._of(node).lan))
+                self._see(node, replace(self._of(node), outside=seen[member.direct_key]))
+
+    @property
+    def narrow(self) -> dict[NodeId, int]:
+        """How much the ways to nodes take, where that is less than usual, as those say."""
+        return {node: one.narrow for node, one in self._seen.items() if one.narrow}
+
+    def _said(self, node: NodeId, beat: Beat) -> None:
+        before = self._of(node)
+        lan = before.lan if beat.lan is None else beat.lan
+        self._see(node, replace(before, lan=lan))
+        narrow = before.narrow if beat.narrow is None else beat.narrow
+        if narrow != before.narrow:
+            self._seen[node] = replace(self._of(node), narrow=narrow)
+            self.narrowed()
 
     def _see(self, node: NodeId, now: Seen) -> None:
         if self._of(node) != now:

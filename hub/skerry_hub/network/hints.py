@@ -15,10 +15,14 @@ LAN_MOST = 4
 
 @dataclass(frozen=True)
 class Seen:
-    """Where a node's direct tunnels end: as its hub sees it, and in its own network as it says itself."""
+    """Where a node's direct tunnels end: as its hub sees it, and in its own network as it says itself.
+
+    `narrow`: how much the way to it takes (bytes of a packet inside), where that is less than usual.
+    """
 
     outside: str | None = None
     lan: tuple[str, ...] = ()
+    narrow: int = 0
 
 
 def hint(plan: Network, own: Seen, others: Mapping[NodeName, Seen], ailing: Collection[str]) -> Hint:

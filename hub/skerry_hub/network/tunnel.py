@@ -19,8 +19,9 @@ from skerry_netplan.kernel import forwarding
 from skerry_netplan.kernel.kernel import Kernel, KernelError
 from skerry_netplan.kernel.nft import NftError
 from skerry_netplan.kernel.tunnels import Backend, PeerSeen, TunnelError
-from skerry_netplan.lower import MTU
+from skerry_netplan.lower import MTU, MTU_LEAST
 from skerry_netplan.state import HUB_LINK
+from skerry_protocol.ids import NodeId
 from skerry_protocol.network import Port
 
 from ..clock import monotonic_ms
@@ -38,7 +39,7 @@ Members = Callable[[], Awaitable[tuple[Mesh, Sequence[NodeRow]]]]
 class Tunnel:
     """`trouble` says why nodes may not reach the hub. Order of calls: `start`, then `run` beside everything else.
 
-    `services`: the hub's own ports that nodes reach inside; `data`: its folder.
+    `services`: the hub's own ports that nodes reach inside; `data`: its folder; `narrow`: see `HubHere`.
     """
 
     def __init__(
@@ -49,11 +50,12 @@ class Tunnel:
         members: Members,
         backend: Backend,
         data: Path,
+        narrow: Callable[[], Mapping[NodeId, int]] = dict,
     ) -> None:
         self.trouble: str | None = None
         self._door = door
         self._services = services
-        self._members = members
+        self._members, self._narrow = members, narrow
         self._kernel = Kernel(backend, {door.key: private_key}, (HUB_LINK,), HUB_TABLE)
         self._forwarded = data / FORWARDED
         self._going: dict[bytes, float] = {}
@@ -102,7 +104,14 @@ class Tunnel:
 
     async def _made_so(self) -> None:
         mesh, nodes = await self._members()
-        here = HubHere(self._door.key, self._door.port, MTU, self._services, self._forward())
+        here = HubHere(
+            self._door.key,
+            self._door.port,
+            MTU,
+            self._services,
+            self._forward(),
+            narrow=_sane(self._narrow()),
+        )
         wanted = lower_hub(region(mesh, self._door, nodes), here)
         operations = diff(wanted, await self._kernel.read())
         await self._kernel.carry_out(self._not_at_once(operations))
@@ -123,3 +132,8 @@ class Tunnel:
             return forwarding.switched_on(self._forwarded)
         except OSError as error:
             raise KernelError(f"cannot forward what nodes send each other: {error}") from error
+
+
+def _sane(narrow: Mapping[NodeId, int]) -> dict[NodeId, int]:
+    """What a node says may harm none but itself, and that by no more than IPv6 allows."""
+    return {node: max(MTU_LEAST, mtu) for node, mtu in narrow.items() if mtu < MTU}

@@ -7,9 +7,11 @@ and the differ goes on from there.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from itertools import groupby
 
 from ..differ import (
@@ -35,6 +37,7 @@ from .links import (
     Connection,
     LinkSeen,
     connected,
+    networks4,
     outside,
     read_links,
     read_routes,
@@ -72,6 +75,8 @@ class Kernel:
     """The tunnels when they were read last."""
     outside: tuple[str, ...] = ()
     """The machine's other addresses of global scope then."""
+    networks4: tuple[IPv4Network, ...] = ()
+    """The IPv4 networks that it was in by those."""
     _shut: dict[str, str] = field(default_factory=dict)
     """Interfaces that are there and cannot be used: why."""
 
@@ -83,7 +88,7 @@ class Kernel:
                 names = {link.index: link.name for link in links.values()}
                 routes = frozenset(one for one in await read_routes(ip, names) if self._is_own(one))
                 spaces = await read_spaces(ip) if LINK in self.tunnels else {}
-        self.outside = outside(links.values())
+        self.outside, self.networks4 = outside(links.values()), networks4(links.values())
         self.seen, self._shut, tunnels = {}, {}, {}
         for name in self.tunnels:
             try:
@@ -168,16 +173,16 @@ class Kernel:
             case RemoveSpace(_, space):
                 await remove_space(ip, space)
             case SetRoute(route):
-                await set_route(ip, route, await _index(ip, route.device))
+                await set_route(ip, route, _index(route.device))
             case RemoveRoute(route):
-                await remove_route(ip, route, await _index(ip, route.device))
+                await remove_route(ip, route, _index(route.device))
 
     async def _set_tunnel(self, ip: Connection, name: str, tunnel: Tunnel) -> None:
         private = self.keys.get(tunnel.key)
         if private is None:
             raise KernelError(f"cannot make {name}: its private key is not here")
         await self.backend.configure(name, private, tunnel.port)
-        index = await _index(ip, name)
+        index = _index(name)
         set_sysctl(f"ipv6/conf/{name}/addr_gen_mode", BY_NOBODY)
         await ip.link("set", index=index, ifalias=ALIAS, mtu=tunnel.mtu, state="up")
 
@@ -205,16 +210,17 @@ def _needs(operation: Operation) -> str | None:
 
 async def _address(ip: Connection, verb: str, name: str, address: str) -> None:
     text, _, bits = address.partition("/")
-    await ip.addr(verb, index=await _index(ip, name), address=text, prefixlen=int(bits), flags=NO_DAD)
+    await ip.addr(verb, index=_index(name), address=text, prefixlen=int(bits), flags=NO_DAD)
 
 
-async def _index(ip: Connection, name: str | None) -> int | None:
+def _index(name: str | None) -> int | None:
+    """By a call of its own: it is needed for every route, and by netlink would take as long as that."""
     if name is None:
         return None
-    found = await ip.link_lookup(ifname=name)
-    if not found:
-        raise KernelError(f"there is no interface {name}")
-    return int(found[0])
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        raise KernelError(f"there is no interface {name}") from None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,12 @@ ALIAS = "Skerry"
 KIND = "wireguard"
 PROTOCOL = 207  # rt_protos of iproute2 has no such number; bird, zebra and the others have theirs
 GATEWAY6 = "fe80::1"
+_METRIC = (
+    207  # less than that of a route which somebody else has to the same network, and which stays beside it
+)
 _UNREACHABLE = 7
 _MAIN = 254
+_MTU_LOCKED = 1 << 2  # RTAX_MTU: without it the kernel heeds an MTU for what the machine sends itself alone
 _INTERRUPTED = 0x10  # NLM_F_DUMP_INTR
 Connection = Any
 
@@ -45,6 +49,12 @@ def outside(links: Iterable[LinkSeen]) -> tuple[str, ...]:
     others = (link for link in links if link.up and not link.ours and link.name != "lo")
     found = (text for link in sorted(others, key=lambda link: link.index) for text in sorted(link.addresses))
     return tuple(text.partition("/")[0] for text in found)
+
+
+def networks4(links: Iterable[LinkSeen]) -> tuple[IPv4Network, ...]:
+    """The IPv4 networks that the machine is in by these interfaces."""
+    texts = (text for link in links if link.up and not link.ours for text in sorted(link.addresses))
+    return tuple(IPv4Network(text, strict=False) for text in texts if ":" not in text)
 
 
 @asynccontextmanager
@@ -98,25 +108,38 @@ async def read_routes(ip: Connection, names: dict[int, str]) -> frozenset[Route]
 def _route(one: Any, names: dict[int, str]) -> Route:
     network = f"{one.get_attr('RTA_DST') or '::'}/{one['dst_len']}"
     device = None if one["type"] == _UNREACHABLE else names.get(one.get_attr("RTA_OIF"))
-    return Route(str(ip_network(network)), device, one.get_attr("RTA_PREFSRC"))
+    metrics = one.get_attr("RTA_METRICS")
+    mtu = metrics.get_attr("RTAX_MTU") if metrics else None
+    return Route(str(ip_network(network)), device, one.get_attr("RTA_PREFSRC"), mtu)
 
 
 async def set_route(ip: Connection, route: Route, index: int | None) -> None:
     """Adds it or takes the place of the one to the same network, in one step."""
     family = socket.AF_INET6 if ":" in route.network else socket.AF_INET
-    words: dict[str, object] = {"dst": route.network, "proto": PROTOCOL, "family": family}
+    words: dict[str, object] = {
+        "dst": route.network,
+        "proto": PROTOCOL,
+        "family": family,
+        "priority": _METRIC,
+    }
     if index is None:
         words |= {"type": "unreachable"}
     else:
         words |= {"oif": index} | ({"prefsrc": route.source} if route.source else {})
         words |= {"scope": 253} if family == socket.AF_INET else {}
+        words |= {"metrics": {"mtu": route.mtu, "lock": _MTU_LOCKED}} if route.mtu else {}
     await ip.route("replace", **words)
 
 
 async def remove_route(ip: Connection, route: Route, index: int | None) -> None:
     """Nothing where it has gone with its interface."""
     family = socket.AF_INET6 if ":" in route.network else socket.AF_INET
-    words: dict[str, object] = {"dst": route.network, "proto": PROTOCOL, "family": family}
+    words: dict[str, object] = {
+        "dst": route.network,
+        "proto": PROTOCOL,
+        "family": family,
+        "priority": _METRIC,
+    }
     words |= {"type": "unreachable"} if index is None else {"oif": index}
     await ip.route("del", **words)
 

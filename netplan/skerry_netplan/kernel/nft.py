@@ -1,4 +1,7 @@
-"""The firewall by nft(8): one table set whole, and read back to see whether anybody has changed it since."""
+"""The firewall by nft(8): one table set whole, and read back to see whether anybody has changed it since.
+
+Skerry's table is known by its comment; one of the same name without it is the admin's, and is never replaced.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from ..firewall import TABLE
 from ..state import Rules
 
 _DEADLINE = 20.0
+_COMMENT = '\tcomment "skerry '
 
 
 class NftError(RuntimeError):
@@ -28,6 +32,12 @@ class Kept:
 
 async def set_rules(rules: Rules, table: str = TABLE) -> Kept:
     """Replaces the table, all or nothing. No text: removes it. Raises NftError."""
+    there = await _list(table)
+    if there and not any(line.startswith(_COMMENT) for line in there.splitlines()):
+        raise NftError(
+            f"cannot set the firewall: there is a table '{table}' that is not Skerry's"
+            f" (rename it, or remove it: nft delete table {table})"
+        )
     text = rules.text or f"table {table}\ndelete table {table}\n"
     await _nft("-f", "-", words=text)
     return Kept(rules.mark, await _listing(table)) if rules.text else Kept()
@@ -40,15 +50,20 @@ async def read_rules(kept: Kept, table: str = TABLE) -> Rules:
 
 async def is_there(table: str = TABLE) -> bool:
     """Whether there is such a table, whatever is in it."""
-    return await _listing(table) != ""
+    return await _list(table) != ""
 
 
 async def _listing(table: str) -> str:
+    text = await _list(table)
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
+
+
+async def _list(table: str) -> str:
+    """Nothing where there is none."""
     try:
-        text = await _nft("--stateless", "list", "table", *table.split())
+        return await _nft("--stateless", "list", "table", *table.split())
     except NftError:
         return ""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 async def _nft(*arguments: str, words: str = "") -> str:

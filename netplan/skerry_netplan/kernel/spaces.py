@@ -1,16 +1,19 @@
 """An instance's namespace with its pair of interfaces: `eth0` inside, the machine's end outside.
 
 The machine is its gateway, by a link-local address that is the same on every pair; IPv4 goes the same way, so that it
-needs no gateway of its own (RFC 5549).
+needs no gateway of its own (RFC 5549). What merely has a name that begins like those of Skerry's is somebody
+else's: it is never read, and never removed.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import socket
 from collections.abc import Mapping
 
-from skerry_protocol.ids import InstanceId
+from skerry_protocol.ids import INSTANCE_ID, InstanceId
 
 from ..lower import SPACE
 from ..state import Space
@@ -20,19 +23,21 @@ from .links import ALIAS, GATEWAY6, Connection, LinkSeen, connected, dump, read_
 INSIDE = "eth0"
 NO_DAD = 2  # IFA_F_NODAD: nobody else can have these addresses
 BY_NOBODY = "1"  # addr_gen_mode: no link-local address of the kernel's own
+_DEVICE = re.compile(r"sk-[a-z2-7]{10}")  # `state.device_of`
 
 
 async def read_spaces(ip: Connection) -> dict[InstanceId, Space]:
     """All that is there. What is not whole has no address, so that it is never what is wanted."""
     links = await read_links(ip)
     ends = {link.index: link for link in links.values() if link.name.startswith("sk-")}
-    there = [name for name in namespaces.names() if name.startswith(SPACE)]
+    there = [name for name in namespaces.names() if _is_instances(name)]
     whole = [name for name in there if namespaces.is_there(name)]
     found = {name: Space(name, "", "") for name in there}
     for name, sock in namespaces.sockets(whole).items():
         found[name] = await _read(name, sock, ends)
     led = {space.device for space in found.values()}
-    stray = {end.name: Space("", end.name, "") for end in ends.values() if end.name not in led}
+    ours = [end.name for end in ends.values() if end.ours or _is_begun(end.name, end.pair)]
+    stray = {name: Space("", name, "") for name in ours if name not in led}
     return {InstanceId(name.removeprefix(SPACE)): space for name, space in (found | stray).items()}
 
 
@@ -51,9 +56,14 @@ async def _read(name: str, sock: socket.socket, ends: Mapping[int, LinkSeen]) ->
 
 
 async def add_spaces(ip: Connection, spaces: list[Space]) -> None:
-    """All of them in one go. What an interrupted attempt left behind is removed first."""
+    """All of them in one go. What an interrupted attempt left behind is removed first. Raises OSError where the name of
+    an interface is somebody else's."""
     for space in spaces:
         await remove_space(ip, space)
+        if await ip.link_lookup(ifname=space.device):
+            then = f"rename it, or remove it: ip link del {space.device}"
+            text = f"there is an interface called {space.device} that is not Skerry's ({then})"
+            raise OSError(errno.EEXIST, text)
     namespaces.make(space.name for space in spaces)
     for name, sock in namespaces.sockets(space.name for space in spaces).items():
         space = next(one for one in spaces if one.name == name)
@@ -64,9 +74,24 @@ async def add_spaces(ip: Connection, spaces: list[Space]) -> None:
 async def remove_space(ip: Connection, space: Space) -> None:
     """The pair goes at once, the namespace when its last process has ended. Nothing where there is none."""
     for index in await ip.link_lookup(ifname=space.device) if space.device else ():
-        await ip.link("del", index=index)
+        if await _is_ours(ip, space.device, index):
+            await ip.link("del", index=index)
     if space.name:
         namespaces.remove(space.name)
+
+
+def _is_instances(name: str) -> bool:
+    return name.startswith(SPACE) and INSTANCE_ID.fullmatch(name.removeprefix(SPACE)) is not None
+
+
+def _is_begun(name: str, pair: int) -> bool:
+    """Whether it is of a pair that was to be an instance's: between its making and its alias somebody was killed."""
+    return pair != 0 and _DEVICE.fullmatch(name) is not None
+
+
+async def _is_ours(ip: Connection, name: str, index: int) -> bool:
+    (one,) = await ip.link("get", index=index)
+    return one.get_attr("IFLA_IFALIAS") == ALIAS or _is_begun(name, one.get_attr("IFLA_LINK") or 0)
 
 
 async def _pair(ip: Connection, space: Space) -> None:

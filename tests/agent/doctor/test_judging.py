@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from skerry_agent.doctor.judging import AGENT, LEADS_TO, NET, judge
-from skerry_agent.doctor.measured import Agent, Disk, Https, HubInside, Link, Measured, Service
+from skerry_agent.doctor.measured import Agent, Disk, Https, HubInside, Link, Measured, Service, Way
 from skerry_agent.network.wanted import NOT_RUNNING
 from skerry_protocol.findings import Finding, Verdict
 
@@ -36,6 +36,32 @@ CHECKS = [
 
 def found(measured: Measured) -> dict[str, Finding]:
     return {one.check: one for one in judge(measured)}
+
+
+def test_a_narrow_path_that_is_kept_to_is_well() -> None:
+    narrow = replace(HUB, answered=frozenset({56, 1280, 1300}))
+    kept = found(replace(WELL, link=Link("kernel", 1420, True, narrow=1300), hubs=(narrow,)))["mtu"]
+    assert (kept.ok, kept.seen) == (True, "1300 bytes pass, and no more is sent: the path takes no 1420")
+    assert not found(replace(WELL, link=Link("kernel", 1420, True, narrow=1340), hubs=(narrow,)))["mtu"].ok
+
+
+def test_where_a_way_is_not_direct_it_is_said_why_and_nothing_is_bad() -> None:
+    ways = (
+        Way("n2", "192.0.2.7:51821"),
+        Way("n3", tried=("192.0.2.8:4000", "192.0.2.9:4001")),
+        Way("n4"),
+        Way("n5", takes=False, tried=("192.0.2.8:4000",)),
+    )
+    finding = found(replace(WELL, ways=ways))["direct"]
+    assert finding.ok
+    to = [one.partition(" (")[0] for one in finding.seen.split("; to ")]
+    assert to == [
+        "to n2 directly, at 192.0.2.7:51821",
+        "n3 through the hub: nothing has come back yet from 192.0.2.8:4000, 192.0.2.9:4001",
+        "n4 through the hub: the hub has not seen yet where its direct tunnels end",
+        "n5 through the hub: it takes no direct tunnels",
+    ]
+    assert "another port for each destination" in finding.seen
 
 
 def test_all_is_well_in_the_order_of_mending() -> None:

@@ -13,8 +13,8 @@ import pytest
 from skerry_agent.disk.sealed import bytes_of, write_twice
 from skerry_agent.doctor import probes
 from skerry_agent.doctor.measure import measure
-from skerry_agent.doctor.ping import ping
 from skerry_agent.joining.identity import Identity
+from skerry_agent.network.ping import ping
 from skerry_agent.network.records import WANTED, Reached
 from skerry_protocol.ids import MeshName, NodeId, NodeName, Region
 from skerry_protocol.signing import new_key, pin, public_key

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from skerry_agent.leases.grants import (
     BEAT_IDLE_MS,
+    BEAT_METERED_MS,
     ArmLease,
     BeatNow,
     CloseLease,
@@ -130,6 +131,8 @@ def test_another_boot_has_no_grants_but_remembers_the_term() -> None:
 def test_how_often_to_beat_follows_from_what_the_node_holds() -> None:
     ha = an_app("db", availability=Availability.HA, ha=Ha(30_000))
     assert beat_every_ms([an_app()], []) == BEAT_IDLE_MS
+    assert beat_every_ms([an_app()], [], metered=True) == BEAT_METERED_MS
+    assert beat_every_ms([an_app(), ha], [], metered=True) == 10_000
     assert beat_every_ms([an_app(), ha], []) == 10_000
     assert beat_every_ms([fenced()], [held()]) == LENGTH // 3
     assert beat_every_ms([], [held(length_ms=2)]) == 1_000

@@ -43,7 +43,7 @@ def test_what_costs_the_hub_is_taken_back_after_a_minute() -> None:
     back = looked_at(tried, BOOT, 5 + TRIAL_MS)
     assert (back.in_use, back.trial) == ("old", None)
     assert back.failed == Failed(
-        "new", 1, "the hub did not answer within 60 s of it", BOOT, 5 + TRIAL_MS + AGAIN_MS
+        "new", 1, "the hub did not answer by it within 60 s", BOOT, 5 + TRIAL_MS + AGAIN_MS
     )
 
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry_agent.network.hubs import STALE_MS, TRY_MS, Sought, looked
+from skerry_agent.network.hubs import METERED_STALE_MS, STALE_MS, TRY_MS, Sought, looked
 
 ONE, TWO = "one.example:51820", "two.example:51820"
 BOTH = (ONE, TWO)
@@ -35,6 +35,15 @@ def test_one_that_answers_is_left_in_peace_until_its_handshake_is_old() -> None:
     assert text is None
     assert looked(again, BOTH, False, 130.0, again.since_ms + STALE_MS - 1) == (again, None)
     assert looked(again, BOTH, False, 130.0, again.since_ms + STALE_MS)[1] == ONE
+
+
+def test_one_that_is_not_held_open_is_heard_with_each_beat_and_sought_where_that_is_long_ago() -> None:
+    sought, _ = looked(None, BOTH, False, None, 0)
+    answered, _ = looked(sought, BOTH, False, 7.0, 1, METERED_STALE_MS)
+    assert looked(answered, BOTH, False, 7.0, METERED_STALE_MS, METERED_STALE_MS) == (answered, None)
+    again, text = looked(answered, BOTH, False, 7.0, 1 + METERED_STALE_MS, METERED_STALE_MS)
+    assert text == ONE
+    assert again.due_ms == 1 + METERED_STALE_MS + TRY_MS
 
 
 def test_other_endpoints_are_tried_at_once() -> None:

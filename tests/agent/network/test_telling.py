@@ -71,6 +71,19 @@ def test_an_answer_proves_the_way_that_was_in_use_when_its_beat_was_sent(state: 
     assert reached(run) == Reached("new", "boot", 2_000)
 
 
+def test_an_assignment_shows_that_the_hub_is_reached_but_confirms_no_way(state: Path, run: Path) -> None:
+    """It may have been sent by the former one. Without this a first plan after a boot would be taken untried."""
+    telling = Telling(state, run)
+    telling.heard("boot", 1_000)
+    assert reached(run) is None
+    say(run, Status(way="new", trial=True))
+    telling.heard("boot", 1_000)
+    assert reached(run) is None
+    say(run, Status(way="old"))
+    telling.heard("boot", 2_000)
+    assert reached(run) == Reached("old", "boot", 2_000)
+
+
 def test_where_skerry_net_says_nothing_no_answer_proves_anything(state: Path, run: Path) -> None:
     telling = Telling(state, run)
     telling.sending(1_000)
@@ -115,14 +128,14 @@ def test_people_are_told_of_the_network_and_of_its_newest_plan(state: Path, run:
     address = "fd63:6f61:7374:0:1::1"
     assert network(telling, 0) == NetworkView(address, trouble=NOT_RUNNING)
     say(run, Status(backend="kernel", trouble="no nft"))
-    failed = Failed("w", 2, "the hub did not answer within 60 s of it")
+    failed = Failed("w", 2, "the hub did not answer by it within 60 s")
     sealed.write_twice(state / KEPT, sealed.bytes_of(Kept(Standing("v", Trial("x", "b", 9_000), failed))))
     view = network(telling, 4_000)
     assert view == NetworkView(address, "kernel", 5_000, failed.reason, True, "no nft")
     assert network_text(view) == (
         f"{address} by the kernel's WireGuard; "
         "a new plan is on trial: it is taken back unless the hub answers under it within 5 s; "
-        "the newest plan was taken back, because the hub did not answer within 60 s of it "
+        "the newest plan was taken back, because the hub did not answer by it within 60 s "
         "(until there is another plan); no nft"
     )
     whole = StatusView("n", "n1", "coast", "north", "running", "", "", "", network=view)

@@ -174,7 +174,7 @@ def test_what_an_instance_waits_for_is_said() -> None:
         (None, waiting, "systemctl status skerry-net"),
         (Status(), running, "skerry-net makes its network"),
         (Status(trouble="no nft"), waiting, "no nft"),
-        (Status(held="the hub did not answer"), waiting, "was taken back: the hub did not answer"),
+        (Status(taken_back="the hub did not answer"), waiting, "was taken back: the hub did not answer"),
     ):
         found = waits(one.id, status)
         assert found is not None

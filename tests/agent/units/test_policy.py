@@ -9,6 +9,7 @@ from skerry_protocol.sandbox import asked
 from ..builders import an_app
 
 EXAMPLE = """
+metered = true
 allow = ["host-network", "device"]
 [app.web]
 allow = ["device:/dev/ttyS0", "host-path:/srv/www", "capability:*"]
@@ -26,6 +27,7 @@ def test_the_example_is_read() -> None:
         memory_bytes=512 << 20,
         cpu_milli=1_500,
         tasks=100,
+        metered=True,
     )
 
 
@@ -40,7 +42,8 @@ def test_nothing_written_permits_nothing() -> None:
         ('allow = ["root"]', "'root': expected one of"),
         ('allow = ["host-network:x"]', "without a value"),
         ("allow = [1]", "expected text"),
-        ("alow = []", "alow is not known here: expected allow, app, resources"),
+        ("alow = []", "alow is not known here: expected allow, app, metered, resources"),
+        ("metered = 1", "metered is 1: expected true or false"),
         ("app = 1", "app is not a table"),
         ('[app."../x"]', "is not the table of an app"),
         ("[app]\nweb = 1", "app.web is not the table"),

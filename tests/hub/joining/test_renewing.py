@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -111,6 +112,21 @@ async def test_only_the_machine_itself_can_renew(tmp_path: Path) -> None:
         away = msgspec.structs.replace(identity, hubs=("127.0.0.1:1",))
         with pytest.raises(HttpsError):
             await asyncio.to_thread(renew, away, machine_key(state), state, lambda: None)
+
+
+async def test_where_a_hub_answered_it_is_asked_again_whatever_it_says_of_itself(tmp_path: Path) -> None:
+    async with serving(tmp_path / "hub") as desk:
+        state = tmp_path / "node"
+        identity = await joined_without_nats(desk, state)
+        desk.hub.settings = replace(desk.hub.settings, advertise=("127.0.0.9",))
+        found = await asyncio.to_thread(renew, identity, machine_key(state), state, lambda: None)
+        assert isinstance(found, Renewed)
+        (said, answered) = found.identity.hubs
+        assert said.startswith("127.0.0.9:")
+        assert answered in identity.hubs
+        again = await asyncio.to_thread(renew, found.identity, machine_key(state), state, lambda: None)
+        assert isinstance(again, Renewed)
+        assert again.identity.hubs == found.identity.hubs
 
 
 async def joined_without_nats(desk: Desk, state: Path) -> Identity:

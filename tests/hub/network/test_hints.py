@@ -147,3 +147,19 @@ async def test_a_tunnel_that_cannot_be_read_ends_nothing(rig: Rig) -> None:
 
     with pytest.raises(ZeroDivisionError):
         await rig.hinting.run(endpoints)
+
+
+async def test_how_much_the_way_to_a_node_takes_is_known_as_it_said_last(rig: Rig) -> None:
+    told: list[dict[NodeId, int]] = []
+    rig.hinting.narrowed = lambda: told.append(rig.hinting.narrow)
+    rig.hinting.learn(made(), ())
+    for beat in (
+        Beat("boot", narrow=1300),
+        Beat("boot"),
+        Beat("boot", lan=("10.0.0.1:1",)),
+        Beat("boot", narrow=1300),
+    ):
+        rig.hinting.heard(NodeId("a"), beat)
+        assert rig.hinting.narrow == {"a": 1300}
+    rig.hinting.heard(NodeId("a"), Beat("boot", narrow=0))
+    assert told == [{"a": 1300}, {}]

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from skerry_hub.identity import IdentityError
 from skerry_hub.model import NodeRow
 from skerry_hub.network.keys import network_key, public_of
 from skerry_hub.store import rows
+from skerry_hub.store import schema as s
 from skerry_protocol import signing
 from skerry_protocol.codec import encode
 from skerry_protocol.messages import NetworkKeys, Renewal
@@ -86,6 +88,27 @@ async def renew(
     keys = signing.sign(signer or box.key, signing.NETWORK, encode(word))
     answer = await desk.client.post("/renew", content=encode(Renewal(asked.payload, asked.signature, keys)))
     return answer.status_code, "" if answer.is_success else answer.json()["error"]
+
+
+async def test_that_two_have_one_key_is_said_of_both_and_not_each_time(desk: Desk) -> None:
+    token, first, second = await token_of(desk, reusable=True), machine(desk, "one"), machine(desk, "two")
+    for box in (first, second):
+        await box.join(desk.client, token)
+    assert first.network_keys is not None
+    for _ in range(2):
+        answer = await renew(desk, second, *first.network_keys)
+        assert answer == (409, "cannot join as two: one has the same network key")
+    for name in ("three", "four"):
+        asks = machine(desk, name)
+        asks.network_keys = first.network_keys
+        assert (await asks.join(desk.client, token)).status_code == 409, (
+            "and is not said at once for every name"
+        )
+    e = s.events.c
+    async with desk.hub.store.read() as view:
+        found = await view.rows(select(e.node, e.text).where(e.code == "same-key").order_by(e.id))
+    text = "two was refused: one has the same network key, so that neither has tunnels that last"
+    assert [tuple(row) for row in found] == [("one", text), ("two", text)]
 
 
 async def test_keys_that_the_machine_did_not_sign_for_this_hub_change_nothing(desk: Desk) -> None:

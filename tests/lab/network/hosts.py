@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from skerry_netplan.kernel.links import connected
-from skerry_netplan.kernel.runners import answers
+from skerry_netplan.kernel.runners import QUIET, answers
 from skerry_netplan.kernel.tunnels import TunnelError
 from skerry_netplan.kernel.userspace import SOCKETS
 
@@ -93,8 +93,7 @@ class Child:
         command = shutil.which("wireguard-go")
         assert command is not None
         tied = ("setpriv", "--pdeathsig", "KILL", "--", command, "--foreground", interface)
-        environ = os.environ | {"WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD": "1", "LOG_LEVEL": "error"}
-        self.processes[interface] = await asyncio.create_subprocess_exec(*tied, env=environ)
+        self.processes[interface] = await asyncio.create_subprocess_exec(*tied, env=os.environ | QUIET)
         async with asyncio.timeout(DEADLINE):
             while not answers(SOCKETS, interface):
                 if self.processes[interface].returncode is not None:

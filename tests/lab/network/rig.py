@@ -87,6 +87,11 @@ async def _forwarding() -> None:
     forwarding.switch_on()
 
 
+async def udp(copy: Copy) -> socket.socket:
+    """In the copy's namespace."""
+    return namespaces.open_socket(namespace_of(copy.id), socket.AF_INET6, socket.SOCK_DGRAM)
+
+
 async def _socket(family: int, copy: Copy | None) -> socket.socket:
     if copy is None:
         sock = socket.socket(family)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv6Network
 from pathlib import Path
 
 import pytest
@@ -17,16 +20,18 @@ from skerry_agent.network.choosing import LATELY_MS
 from skerry_agent.network.confirm import TRIAL_MS, TRIES
 from skerry_agent.network.files import Places
 from skerry_agent.network.hubs import TRY_MS
-from skerry_agent.network.keeper import AGAIN_S, SOONER_S, TRIAL_S, Keeper
+from skerry_agent.network.keeper import AGAIN_S, SOONER_S, TRIAL_S, Keeper, at
 from skerry_agent.network.making import Machine
 from skerry_agent.network.records import KEPT, REACHED, WANTED, Plan, Reached, Status
 from skerry_agent.network.seeking import Resolve
+from skerry_netplan.address import node_address
 from skerry_netplan.hubside import HubHere, lower_hub
 from skerry_netplan.kernel.runners import Detached
 from skerry_netplan.kernel.userspace import Userspace
+from skerry_netplan.lower import KEEPALIVE
 from skerry_netplan.model import Region
 from skerry_netplan.planner import Planner
-from skerry_netplan.state import LINK, KeyRole, State
+from skerry_netplan.state import DIRECT, LINK, KeyRole, State
 from skerry_protocol.ids import NodeId, NodeName
 from skerry_protocol.network import AppNetwork, HubAt, Port
 from tests.lab.network import rig
@@ -77,7 +82,7 @@ class Node:
 
 
 @contextmanager
-def _node(folder: Path) -> Iterator[Node]:
+def on_a_cable(folder: Path) -> Iterator[Node]:
     with rig.mesh() as machines:
         one = region(WEB, DB, ALONE)
         machines[0].become(lower_hub(one, HubHere(public("hub"), rig.HUB_PORT, 1420)))
@@ -87,7 +92,7 @@ def _node(folder: Path) -> Iterator[Node]:
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
-    with _node(tmp_path) as made:
+    with on_a_cable(tmp_path) as made:
         yield made
 
 
@@ -111,6 +116,27 @@ def led(one: Plan, hub: HubAt) -> Plan:
 MOVED = led(GOOD, replace(AT, endpoints=(*AT.endpoints, "192.0.2.9:51820")))
 WRONG_HUB = replace(AT, key=b"x" * 32)
 BAD = led(GOOD, WRONG_HUB)
+
+
+ELSEWHERE = led(GOOD, replace(AT, endpoints=("192.0.2.9:51820",)))
+
+
+def ends(node: Node) -> str | None:
+    """Where the tunnel to the hub does."""
+    return node.kernel().tunnels[LINK].peers[AT.key].endpoint
+
+
+def knocked(node: Node) -> None:
+    """The hub sends something by itself, and the tunnel has followed it."""
+    deadline = time.monotonic() + rig.CONNECTS
+    while ends(node) != AT.endpoints[0]:
+        assert time.monotonic() < deadline
+        node.machines[0].host.run(_knock())
+
+
+async def _knock() -> None:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as one:
+        one.sendto(b"", (str(node_address(IPv6Network(GOOD.network.node))), 9))
 
 
 def has(one: Plan) -> Status:
@@ -137,7 +163,7 @@ def test_what_was_accepted_is_there_and_comes_back_with_a_boot_though_nobody_els
 
 def test_a_change_that_the_hub_answers_under_stays(node: Node) -> None:
     node.reached(node.accept(GOOD))
-    assert node.accept(MOVED) == has(MOVED)
+    assert node.accept(MOVED) == replace(has(MOVED), trial=True)
     assert node.keeper.due_s() <= TRIAL_S
     node.reached(node.turn())
     assert node.turn(2 * TRIAL_MS // 1000) == has(MOVED)
@@ -155,7 +181,8 @@ def test_a_way_that_is_taken_back_takes_no_instance_with_it(node: Node) -> None:
     node.reached(node.accept(GOOD))
     assert node.accept(led(BETTER, WRONG_HUB)).spaces == has(BETTER).spaces
     back = replace(has(BETTER), wanted="", way=GOOD.way)
-    assert node.turn(TRIAL_MS // 1000) == back
+    said = f"{at(BAD)}: the hub did not answer by it within 60 s"
+    assert node.turn(TRIAL_MS // 1000) == replace(back, taken_back=said)
     assert reaches(node)
     for name in (WANTED, f"{WANTED}.twin"):
         (node.places.state / name).unlink()
@@ -178,6 +205,29 @@ def test_a_change_that_costs_the_hub_is_taken_back_in_a_minute(node: Node, kille
     assert reaches(node)
 
 
+def test_an_answer_from_elsewhere_than_the_plan_says_confirms_nothing(node: Node) -> None:
+    """A tunnel with a session follows its hub: beats may be answered though the plan leads nowhere."""
+    node.reached(node.accept(GOOD))
+    assert reaches(node)
+    status = node.accept(ELSEWHERE)
+    assert (status.way, ends(node)) == (ELSEWHERE.way, ELSEWHERE.network.hubs[0].endpoints[0])
+    node.turn(1)
+    knocked(node)
+    node.reached(status)
+    assert node.turn(TRIAL_MS // 1000 - 2).way == ELSEWHERE.way
+    assert node.turn(1).way == GOOD.way
+    assert ends(node) == AT.endpoints[0]
+
+
+def test_a_way_that_is_offered_again_after_another_failed_is_not_said_to_have_failed(node: Node) -> None:
+    node.reached(node.accept(GOOD))
+    node.accept(BAD)
+    assert node.turn(TRIAL_MS // 1000).taken_back
+    assert node.accept(GOOD) == has(GOOD)
+    node.reached(node.turn())
+    assert node.accept(BAD).way == BAD.way, "what was mended meanwhile is tried at once"
+
+
 def test_a_power_cut_during_a_trial_leads_back(node: Node) -> None:
     node.reached(node.accept(GOOD))
     node.accept(BAD)
@@ -194,7 +244,7 @@ def test_what_was_taken_back_twice_is_held_and_said_until_there_is_another(node:
         assert node.turn(LATELY_MS // 1000 - 1).way == BAD.way or node.accept(BAD).way == BAD.way
         status = node.turn(TRIAL_MS // 1000)
         assert status.way == GOOD.way
-    assert status.held == f"{BAD.way[:12]}: the hub did not answer within 60 s of it"
+    assert status.taken_back == f"{at(BAD)}: the hub did not answer by it within 60 s, twice"
     node.reached(status)
     assert node.turn(3600).way == GOOD.way
     node.reached(status)
@@ -218,6 +268,20 @@ def test_copies_on_the_nodes_own_network_are_let_in_to(node: Node) -> None:
     before = node.kernel().rules
     assert node.accept(hosted) == has(hosted)
     assert node.kernel().rules != before
+
+
+def test_a_metered_node_has_the_hubs_tunnel_alone_and_holds_nothing_open(node: Node) -> None:
+    node.accept(GOOD)
+    before = node.kernel()
+    spares = replace(GOOD, metered=True)
+    assert node.accept(spares) == replace(has(spares), lan=LAN)
+    after = node.kernel()
+    assert before.tunnels.keys() - after.tunnels.keys() == {DIRECT}
+    assert {peer.keepalive for peer in before.tunnels[LINK].peers.values()} == {KEEPALIVE}
+    assert {peer.keepalive for peer in after.tunnels[LINK].peers.values()} == {0}
+    assert reaches(node), "through the hub"
+    assert node.accept(GOOD) == has(GOOD)
+    assert node.kernel() == before
 
 
 def test_what_somebody_flushed_is_put_back(node: Node) -> None:

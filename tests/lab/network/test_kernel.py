@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -13,7 +15,7 @@ from skerry_netplan.kernel import namespaces, nft
 from skerry_netplan.kernel.kernel import KernelError
 from skerry_netplan.kernel.links import connected, read_links
 from skerry_netplan.state import DIRECT, HUB_LINK, LINK, State
-from tests.lab.network.hosts import cabled
+from tests.lab.network.hosts import DEADLINE, cabled
 from tests.lab.network.rig import (
     ALONE,
     DB,
@@ -30,7 +32,12 @@ from tests.lab.network.rig import (
     region,
     set_up,
     talk,
+    udp,
 )
+from tests.netplan.regions import HUB
+
+HUB_AT = HUB.address
+IPV6_FREEBIND = 78  # linux/in6.h
 
 
 @pytest.fixture
@@ -130,6 +137,45 @@ def test_rules_that_somebody_flushed_or_changed_are_put_back(
         assert [type(one) for one in diff(wanted, node.read())] == [SetRules]
         node.become(wanted)
         assert diff(wanted, node.read()) == ()
+
+
+def test_an_instance_that_speaks_by_an_address_of_another_is_not_heard(machines: Machines) -> None:
+    node, one = machines[1], region(WEB, ALONE)
+    node.become(node_state(1, one))
+    own, others = str(one.address_of(WEB)), str(one.address_of(ALONE))
+    for words in (
+        "add table inet admins",
+        "add chain inet admins heard { type filter hook prerouting priority -200; }",
+        f"add rule inet admins heard ip6 saddr {own} udp dport 9 counter",
+        f"add rule inet admins heard ip6 saddr {others} udp dport 9 counter",
+    ):
+        node.host.run(_nft(words))
+    with node.host.run(udp(WEB)) as sock:
+        for address in (others, own):
+            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+            sock.sendmsg(
+                [b"it is I"], [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _from(address))], 0, (HUB_AT, 9)
+            )
+    until(lambda: "packets 1" in _counted(node, own))
+    assert "packets 0" in _counted(node, others), "which it sent before"
+
+
+def _from(address: str) -> bytes:
+    """An in6_pktinfo (RFC 3542): whatever the interface."""
+    return socket.inet_pton(socket.AF_INET6, address) + bytes(4)
+
+
+def _counted(machine: Machine, address: str) -> str:
+    """The line of those who count what is heard by this address."""
+    listed = machine.host.run(_nft("list", "table", "inet", "admins")).splitlines()
+    return next(line for line in listed if f"ip6 saddr {address} " in line)
+
+
+def until(so: Callable[[], bool]) -> None:
+    """Packets take a moment."""
+    deadline = time.monotonic() + DEADLINE
+    while not so():
+        assert time.monotonic() < deadline
 
 
 def test_the_rules_of_others_stay(machines: Machines) -> None:

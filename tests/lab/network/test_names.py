@@ -132,6 +132,23 @@ def test_an_instance_has_its_own_though_the_machines_is_a_link(machine: Names) -
     machine.put("/etc/resolv.conf", "nameserver 127.0.0.9\n")
 
 
+def test_an_instance_that_runs_keeps_its_own_when_the_machines_is_replaced(machine: Names) -> None:
+    """As NetworkManager and dhclient do it; the kernel takes away what is mounted on a file that is replaced."""
+    machine.world.systemctl(N1, "restart", SERVICE)
+    run = machine.world.shown(N1, SERVICE, "InvocationID")
+    for search in ("first.example", "second.example"):
+        machine.put("/etc/resolv.conf.new", f"nameserver 127.0.0.9\nsearch {search}\n")
+        (machine.root / "etc/resolv.conf.new").rename(machine.root / "etc/resolv.conf")
+        assert f"nameserver {NODE}" not in machine.conf()
+        machine.accept(MORE if search.startswith("first") else FIRST)
+        machine.world.until(
+            "it has its own",
+            lambda: machine.conf().splitlines()[1:] == [f"nameserver {NODE}", f"search {search}"],  # noqa: B023
+        )
+    assert machine.world.shown(N1, SERVICE, "InvocationID") == run
+    machine.has(FIRST)
+
+
 def test_who_is_not_well_comes_last(machine: Names) -> None:
     two = plan(WEB, DB0, DB1)
     machine.accept(two)

@@ -187,13 +187,14 @@ def talk(stage: Stage) -> None:
     stage.say(next((line.strip() for line in ways(stage).splitlines() if "to n3" in line), "no way is shown"))
     line = stage.only("asker").pid
     stage.lab.cut("hub")
-    _goes_on(stage, "with the hub's machine cut off, answers go on", line)
+    goes_on(stage, "with the hub's machine cut off, answers go on", line)
     stage.lab.heal("hub")
     stage.lab.move("n3")
-    _goes_on(stage, "n3 has another address, and the same connection goes on", line)
+    goes_on(stage, "n3 has another address, and the same connection goes on", line)
 
 
-def _goes_on(stage: Stage, what: str, line: int) -> None:
+def goes_on(stage: Stage, what: str, line: int) -> None:
+    """Asker is answered on, and is the process that it was."""
     before, began = answers(stage), stage.now()
     if stage.until(f"{what}: more answers", lambda: answers(stage) > before + 5, MOVE_S):
         stage.say(f"five answers more took {stage.now() - began:.1f} s")

@@ -12,6 +12,7 @@ from .. import mesh
 from ..client import Lab
 from ..errors import LabError
 from . import acts
+from .badplan import bad_plan
 from .stage import Stage
 
 NODES = ("n1", "n2", "n3")
@@ -46,6 +47,7 @@ def _perform(stage: Stage, file: Path) -> None:
     acts.hub_back(stage, *acts.cold_boot(stage))
     acts.old_backup(stage, file)
     acts.talk(stage)
+    bad_plan(stage)
 
 
 def _sum_up(stage: Stage) -> None:
