@@ -14,6 +14,7 @@ from skerry_netplan.address import hub_address
 from skerry_netplan.hubside import HubHere, lower_hub
 from skerry_netplan.kernel import forwarding, namespaces
 from skerry_netplan.kernel.links import connected
+from skerry_netplan.kernel.spaces import NO_DAD
 from skerry_netplan.lower import namespace_of
 from skerry_netplan.model import Copy
 from skerry_netplan.slots import address, slots
@@ -143,7 +144,7 @@ async def _take(address: str) -> None:
     (sock,) = namespaces.sockets([namespace_of(ALONE.id)]).values()
     async with connected(sock) as inside:
         (index,) = await inside.link_lookup(ifname="eth0")
-        await inside.addr("add", index=index, address=address, prefixlen=128)
+        await inside.addr("add", index=index, address=address, prefixlen=128, flags=NO_DAD)
 
 
 def test_nobody_on_the_cable_speaks_as_one_of_the_mesh(machines: Machines) -> None:

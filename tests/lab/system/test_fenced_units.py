@@ -78,8 +78,12 @@ def test_two_machines_with_one_identity_get_no_lease_until_an_operator_names_one
     world.lab.boot("n1", "twin")
     both = ["n1", "twin"]
     told = "two machines, one identity"
+    # Each takes the tunnel from the other, who notices when 15 s went unanswered and then waits to connect again; only
+    # who comes back after another shows that there are two.
     world.until(
-        "the hub says so", lambda: told in str(world.hub_node("n1").conditions) and not alive_twice(world), 60
+        "the hub says so",
+        lambda: told in str(world.hub_node("n1").conditions) and not alive_twice(world),
+        120,
     )
     world.until("neither has a lease", lambda: not world.copies("twins", both), LEASE_S + 2)
     world.holds("no leases for either", lambda: not world.copies("twins", both), 5)

@@ -91,13 +91,15 @@ def beside(process: subprocess.Popen[str]) -> Begun:
 def hostile(world: World) -> World:
     """Its own end judges nothing any more; the two that talk do so through the hub, which is where it can harm them."""
     ports = f'ports = {{ http = 8080, says = "{SPEAKS}/udp" }}'
-    world.apply(app("db", "n2", ports, run=SERVE) + app("web", "n1", 'reaches = ["db"]'))
     world.systemctl(THIEF, "stop", "skerry-net.service")
     world.run(THIEF, "nft", "delete", "table", "inet", "skerry", check=False)
     shut = "add table inet shut; add chain inet shut out { type filter hook output priority 0; }; flush table inet shut"
     for node in ("n1", "n2"):
         rule = "add rule inet shut out meta l4proto udp udp dport != { 53, 51820 } drop"
-        world.run(node, "nft", f"{shut}; {rule}")
+        world.run(
+            node, "nft", f"{shut}; {rule}"
+        )  # before there is a direct way, which would have to die first
+    world.apply(app("db", "n2", ports, run=SERVE) + app("web", "n1", 'reaches = ["db"]'))
     return world
 
 
