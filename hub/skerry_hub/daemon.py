@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from ipaddress import IPv6Network
 from pathlib import Path
 
 import click
 
+from skerry_netplan.address import Routed
 from skerry_protocol.ids import NAME_EXPECTED, MeshName, Region, is_name
 from skerry_protocol.jointoken import DEFAULT_PORT as PORT
 
@@ -41,18 +43,36 @@ def _name(_context: click.Context, parameter: click.Parameter, value: str) -> st
     return value
 
 
+def _routed(_context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    try:
+        return None if value is None else str(Routed(IPv6Network(value)).prefix)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=parameter) from error
+
+
+_prefix = click.option(
+    "--prefix",
+    metavar="NETWORK",
+    callback=_routed,
+    help="An IPv6 network of yours, for the region's addresses; without it the mesh's own, by RFC 4193.",
+)
+
+
 @main.command()
 @click.option("--mesh", required=True, callback=_name, help="The mesh's name.")
 @click.option("--region", required=True, callback=_name, help="The region that this hub decides for.")
 @click.option("--root-key", type=click.Path(path_type=Path), help="The root's key, kept elsewhere.")
 @click.option("--address", default=f"localhost:{PORT}", show_default=True, help="Where people reach it.")
 @click.option("--admin", default="admin", show_default=True, callback=_name, help="The first admin's name.")
+@_prefix
 @_data
-def init(mesh: str, region: str, root_key: Path | None, address: str, admin: str, data: Path) -> None:
+def init(
+    mesh: str, region: str, root_key: Path | None, address: str, admin: str, prefix: str | None, data: Path
+) -> None:
     """Make a new hub: its keys, its store, and a first admin."""
     with _told():
         identity = create(data, MeshName(mesh), Region(region), root_key)
-        token = asyncio.run(first_admin(identity, admin))
+        token = asyncio.run(first_admin(identity, admin, fresh(identity, prefix)))
     _made(identity, address, admin, token)
     if root_key is None:
         click.echo(f"the mesh's root key is {data / 'root.key'}: keep a copy off this machine")
@@ -71,13 +91,17 @@ def _made(identity: Identity, address: str, admin: str, token: str) -> None:
     )
 
 
+def fresh(identity: Identity, prefix: str | None = None) -> Mesh:
+    """The settings of a new region."""
+    return Mesh(identity.mesh, identity.region, identity.serial, epoch=1, prefix=prefix)
+
+
 async def first_admin(identity: Identity, admin: str, mesh: Mesh | None = None) -> str:
     """The region's settings and its first admin, whose token it returns; a second init makes no second admin."""
     store = await Store.open(identity.database)
     try:
         async with store.write() as tx:
-            fresh = Mesh(identity.mesh, identity.region, identity.serial, epoch=1)
-            await rows.put_mesh(tx.as_owner(Owner.RESUME), mesh or fresh)
+            await rows.put_mesh(tx.as_owner(Owner.RESUME), mesh or fresh(identity))
             return await add_person(tx, admin, Role.ADMIN, "init", new_secret())
     finally:
         await store.close()
@@ -94,9 +118,17 @@ async def first_admin(identity: Identity, admin: str, mesh: Mesh | None = None) 
 @click.option("--address", default=f"localhost:{PORT}", show_default=True, help="Where people reach it.")
 @click.option("--admin", default="admin", show_default=True, callback=_name, help="The first admin's name.")
 @click.option("--serial", type=click.IntRange(min=2), help="Above every serial that the region had.")
+@_prefix
 @_data
 def rebuild(
-    mesh: str, region: str, root_key: Path, address: str, admin: str, serial: int | None, data: Path
+    mesh: str,
+    region: str,
+    root_key: Path,
+    address: str,
+    admin: str,
+    serial: int | None,
+    prefix: str | None,
+    data: Path,
 ) -> None:
     """Make a hub in the place of one that was lost whole, with no backup, from its nodes and the root key.
 
@@ -105,7 +137,7 @@ def rebuild(
     """
     with _told():
         identity = rebuilding.keys(data, MeshName(mesh), Region(region), root_key, serial)
-        token = asyncio.run(first_admin(identity, admin, rebuilding.settings(identity)))
+        token = asyncio.run(first_admin(identity, admin, rebuilding.settings(identity, prefix)))
     _made(identity, address, admin, token)
     click.echo("nodes come back by themselves; then look at 'skerry hub resume'")
 

@@ -214,7 +214,7 @@ class Mesh(Struct, frozen=True):
 
     `claims_above`: the store was put back or rebuilt once, and claims up to this number may have been given that it
     does not know. `rebuilt`: it was made anew from nothing but what nodes hold. `prefix`: the region's addresses are
-    from this network, which the operator routes to the hub; None: they are the mesh's own.
+    from this network, which the operator owns; None: they are the mesh's own.
     """
 
     mesh: str

@@ -62,7 +62,7 @@ class UniqueLocal:
 
 @dataclass(frozen=True)
 class Routed:
-    """A prefix that the operator owns and routes to the hub: its instances have the same addresses outside."""
+    """A prefix that the operator owns: its addresses are nobody else's in any of their networks."""
 
     prefix: IPv6Network
 

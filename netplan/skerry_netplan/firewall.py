@@ -2,7 +2,8 @@
 
 The table is Skerry's own and is replaced whole, in one transaction; the admin's tables are left alone. It judges what
 passes an instance's interface or a tunnel, and lets all else through, with one exception: forwarding had to be switched
-on for the whole machine, and what the machine did not forward before stays shut (`forwards`).
+on for the whole machine, and what the machine did not forward before stays shut (`forwards`), but for bridges of its
+own guests (`inner`): who makes those, perhaps later, judges what passes there.
 
 Every text in it comes from addresses, numbers and device names that were parsed; names of people's choice never do.
 """
@@ -43,8 +44,10 @@ def rules(
     open_ports: Iterable[Port] = (),
     forwards: bool = False,
     hosted: Iterable[Guarded] = (),
+    inner: Collection[str] = (),
 ) -> Rules:
     """The whole table. `open_ports`: the node's own that the mesh may reach; `forwards`: as the machine was before.
+    `inner`: bridges of its own guests.
 
     An instance without a word in `guarded` hears nobody and reaches nobody. `hosted`: copies on the node's own network,
     which have no instance here.
@@ -62,7 +65,7 @@ def rules(
         *(line for space, app in known for line in _judges(plan, space, app)),
         *_goes("out_of", (space for space, _ in known)),
         *_goes("into", (space for space, _ in known)),
-        *_chain("forward", "filter hook forward priority filter", _forward(forwards)),
+        *_chain("forward", "filter hook forward priority filter", _forward(forwards, inner)),
         *_chain("sources", "filter hook prerouting priority raw", _sources(plan)),
         *_chain("published", "nat hook prerouting priority dstnat", _published(known)),
         *_chain("published_here", f"nat hook output priority {DSTNAT}", _published(known)),
@@ -73,7 +76,9 @@ def rules(
     return _framed(TABLE, lines)
 
 
-def hub_rules(whole: str, own: str, services: Iterable[Port], forwards: bool = False) -> Rules:
+def hub_rules(
+    whole: str, own: str, services: Iterable[Port], forwards: bool = False, inner: Collection[str] = ()
+) -> Rules:
     """The table of a hub: nodes reach its services and each other, and nobody else comes or goes through the tunnel.
 
     Where the machine is a node too, that one's table judges what is its instances'; a word of either to drop is final.
@@ -81,7 +86,7 @@ def hub_rules(whole: str, own: str, services: Iterable[Port], forwards: bool = F
     """
     lines = [
         *_chain("input", "filter hook input priority filter", _hub_input(whole, own, services)),
-        *_chain("forward", "filter hook forward priority filter", _hub_forward(forwards)),
+        *_chain("forward", "filter hook forward priority filter", _hub_forward(forwards, inner)),
     ]
     return _framed(HUB_TABLE, lines)
 
@@ -104,7 +109,7 @@ def _hub_input(whole: str, own: str, services: Iterable[Port]) -> Iterator[str]:
     yield "drop"
 
 
-def _hub_forward(forwards: bool) -> Iterator[str]:
+def _hub_forward(forwards: bool, inner: Collection[str]) -> Iterator[str]:
     yield f'iifname "{HUB_LINK}" oifname "{HUB_LINK}" tcp flags syn / syn,rst tcp option maxseg size set rt mtu'
     yield f'iifname "{HUB_LINK}" oifname {{ "{HUB_LINK}", "sk-*" }} accept'
     yield f'iifname "sk-*" oifname "{HUB_LINK}" accept'
@@ -113,7 +118,7 @@ def _hub_forward(forwards: bool) -> Iterator[str]:
     if not forwards:
         yield f"iifname {OURS} accept"
         yield f"oifname {OURS} accept"
-        yield "drop"
+        yield from _shut(inner)
 
 
 def _chain(name: str, hook: str | None, body: Iterable[str]) -> Iterator[str]:
@@ -163,7 +168,7 @@ def _input(plan: Network, open_ports: Iterable[Port], hosted: Iterable[Guarded])
     yield "drop"
 
 
-def _forward(forwards: bool) -> Iterator[str]:
+def _forward(forwards: bool, inner: Collection[str]) -> Iterator[str]:
     """First what an instance sends is judged, then what one is to get: between two of one machine it is both."""
     yield f"oifname {MESH} tcp flags syn / syn,rst tcp option maxseg size set rt mtu"
     yield f"iifname {MESH} tcp flags syn / syn,rst tcp option maxseg size set rt mtu"
@@ -177,7 +182,16 @@ def _forward(forwards: bool) -> Iterator[str]:
     yield f"iifname {MESH} drop"
     yield f"oifname {MESH} drop"
     if not forwards:
-        yield "drop"
+        yield from _shut(inner)
+
+
+def _shut(inner: Collection[str]) -> Iterator[str]:
+    """What the machine did not forward before, it does not now."""
+    if inner:
+        names = f"{{ {', '.join(f'{chr(34)}{name}{chr(34)}' for name in sorted(inner))} }}"
+        yield f"iifname {names} accept"
+        yield f"oifname {names} accept"
+    yield "drop"
 
 
 def _judges(plan: Network, space: Space, app: Guarded) -> Iterator[str]:

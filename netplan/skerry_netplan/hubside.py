@@ -21,7 +21,8 @@ from .state import HUB_LINK, Peer, Route, State, Tunnel
 class HubHere:
     """What the hub knows of itself. `key`: its public one. `services`: its own ports that nodes may reach.
 
-    `narrow`: how much the way to a node takes (bytes of a packet inside), where that is less than `mtu`.
+    `forwards`, `inner`: see `firewall.hub_rules`. `narrow`: how much the way to a node takes (bytes of a packet
+    inside), where that is less than `mtu`.
     """
 
     key: bytes
@@ -29,6 +30,7 @@ class HubHere:
     mtu: int
     services: tuple[Port, ...] = ()
     forwards: bool = False
+    inner: tuple[str, ...] = ()
     endpoints: Mapping[bytes, str] = field(default_factory=dict)
     narrow: Mapping[NodeId, int] = field(default_factory=dict)
 
@@ -41,7 +43,7 @@ def lower_hub(region: Region, here: HubHere) -> State:
     routes = frozenset(
         {Route(str(region.addresses.region), HUB_LINK, address), *_narrow(region, here, address)}
     )
-    rules = hub_rules(str(region.addresses.whole), address, here.services, here.forwards)
+    rules = hub_rules(str(region.addresses.whole), address, here.services, here.forwards, here.inner)
     return State({HUB_LINK: tunnel}, {}, routes, rules)
 
 

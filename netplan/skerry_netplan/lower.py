@@ -32,8 +32,8 @@ class Here:
     `keys`: its public ones. `endpoints`: where the peer with a key was last. `direct`: mates whose direct tunnel is up.
     `narrow`: how much the way to the peer with a key takes (bytes of a packet inside), where that is less than `mtu`.
     `hold_open`: keep the way in open through a NAT. `slots`: see there. `hosted`: the copies here that have the node's
-    own network, so no address in the plan, and that its policy permits. `guarded`, `open_ports`, `forwards`: see
-    `firewall.rules`.
+    own network, so no address in the plan, and that its policy permits. `guarded`, `open_ports`, `forwards`, `inner`:
+    see `firewall.rules`.
     """
 
     keys: Mapping[KeyRole, bytes]
@@ -49,6 +49,7 @@ class Here:
     hosted: tuple[Guarded, ...] = ()
     open_ports: tuple[Port, ...] = ()
     forwards: bool = False
+    inner: tuple[str, ...] = ()
 
 
 def lower(plan: Network, here: Here) -> State:
@@ -69,7 +70,7 @@ def lower(plan: Network, here: Here) -> State:
             if mate.key is not None and mate.name in here.direct
         ),
     }
-    table = rules(plan, spaces, here.guarded, here.open_ports, here.forwards, here.hosted)
+    table = rules(plan, spaces, here.guarded, here.open_ports, here.forwards, here.hosted, here.inner)
     return State(tunnels, spaces, frozenset(routes), table)
 
 

@@ -203,7 +203,7 @@ class Making:
             machine.keys, machine.link_port, machine.direct_port, endpoints=endpoints,
             direct=self.directs.direct, narrow={bytes.fromhex(key): mtu for key, mtu in found.narrow.items()},
             slots=found.slots, guarded=guarded, open_ports=plan.open_ports,
-            forwards=machine.forwards, hosted=hosted, hold_open=not plan.metered,
+            forwards=machine.forwards, inner=self._kernel.inner, hosted=hosted, hold_open=not plan.metered,
         )  # fmt: skip
 
     def _put_back(self, wanted: State, operations: Iterable[Operation]) -> None:

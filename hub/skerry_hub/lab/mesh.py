@@ -35,10 +35,10 @@ def root_key(lab: Lab) -> Path:
     return lab.hub_data.parent / "root.key"
 
 
-def make_hub(lab: Lab) -> None:
+def make_hub(lab: Lab, *options: str) -> None:
     """Keys, store and first admin of a hub that was never started. Leaves an existing one alone."""
     if not settings(lab).exists():
-        _new_hub(lab, "init")
+        _new_hub(lab, "init", *options)
 
 
 def rebuild(lab: Lab) -> None:
@@ -46,11 +46,11 @@ def rebuild(lab: Lab) -> None:
     _new_hub(lab, "rebuild")
 
 
-def _new_hub(lab: Lab, how: str) -> None:
+def _new_hub(lab: Lab, how: str, *options: str) -> None:
     lab.hub_data.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = software.bindir() / "skerry-hub"
     names = ["--mesh", "lab", "--region", "north", "--root-key", str(root_key(lab))]
-    _run([str(command), how, *names, "--data", str(lab.hub_data), "--address", lab.hub_address])
+    _run([str(command), how, *names, "--data", str(lab.hub_data), "--address", lab.hub_address, *options])
     text = settings(lab).read_text(encoding="utf-8")
     write_file(settings(lab), f'{text}socket = "{lab.api_socket}"\n'.encode())
 

@@ -104,16 +104,18 @@ class Tunnel:
 
     async def _made_so(self) -> None:
         mesh, nodes = await self._members()
+        there = await self._kernel.read()
         here = HubHere(
             self._door.key,
             self._door.port,
             MTU,
             self._services,
             self._forward(),
+            self._kernel.inner,
             narrow=_sane(self._narrow()),
         )
         wanted = lower_hub(region(mesh, self._door, nodes), here)
-        operations = diff(wanted, await self._kernel.read())
+        operations = diff(wanted, there)
         await self._kernel.carry_out(self._not_at_once(operations))
 
     def _not_at_once(self, operations: Sequence[Operation]) -> list[Operation]:

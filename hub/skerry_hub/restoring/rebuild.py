@@ -29,7 +29,7 @@ def keys(data: Path, mesh: MeshName, region: Region, root: Path, serial: int | N
     return create(data, mesh, region, root, now_ms() // 1000 if serial is None else serial)
 
 
-def settings(identity: Identity) -> Mesh:
-    """The region's settings in a store that knows nothing."""
-    mesh = Mesh(identity.mesh, identity.region, identity.serial, epoch=1, rebuilt=True)
+def settings(identity: Identity, prefix: str | None = None) -> Mesh:
+    """The region's settings in a store that knows nothing. `prefix`: as init had it."""
+    mesh = Mesh(identity.mesh, identity.region, identity.serial, epoch=1, rebuilt=True, prefix=prefix)
     return mesh.put_back(now_ms())

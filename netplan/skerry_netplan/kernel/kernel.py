@@ -37,6 +37,7 @@ from .links import (
     Connection,
     LinkSeen,
     connected,
+    inner,
     networks4,
     outside,
     read_links,
@@ -77,6 +78,8 @@ class Kernel:
     """The machine's other addresses of global scope then."""
     networks4: tuple[IPv4Network, ...] = ()
     """The IPv4 networks that it was in by those."""
+    inner: tuple[str, ...] = ()
+    """The bridges then that lead to nothing but guests of its own."""
     _shut: dict[str, str] = field(default_factory=dict)
     """Interfaces that are there and cannot be used: why."""
 
@@ -89,6 +92,7 @@ class Kernel:
                 routes = frozenset(one for one in await read_routes(ip, names) if self._is_own(one))
                 spaces = await read_spaces(ip) if LINK in self.tunnels else {}
         self.outside, self.networks4 = outside(links.values()), networks4(links.values())
+        self.inner = inner(links.values())
         self.seen, self._shut, tunnels = {}, {}, {}
         for name in self.tunnels:
             try:

@@ -6,8 +6,9 @@ protocol number, its interfaces by their alias: whatever lacks it is somebody el
 
 from __future__ import annotations
 
+import re
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_network
@@ -24,6 +25,8 @@ GATEWAY6 = "fe80::1"
 _METRIC = (
     207  # less than that of a route which somebody else has to the same network, and which stays beside it
 )
+_OF_GUESTS = {"veth", "tun"}
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 _UNREACHABLE = 7
 _MAIN = 254
 _MTU_LOCKED = 1 << 2  # RTAX_MTU: without it the kernel heeds an MTU for what the machine sends itself alone
@@ -33,7 +36,10 @@ Connection = Any
 
 @dataclass(frozen=True)
 class LinkSeen:
-    """An interface as it is now. `ours`: it has Skerry's alias. `pair`: of a pair, the index of the other end."""
+    """An interface as it is now. `ours`: it has Skerry's alias. `pair`: of a pair, the index of the other end.
+
+    `kind`: of one that is not a piece of hardware. `bridge`: the index of the one that it is in.
+    """
 
     index: int
     name: str
@@ -42,6 +48,8 @@ class LinkSeen:
     ours: bool
     addresses: frozenset[str] = frozenset()
     pair: int = 0
+    kind: str | None = None
+    bridge: int = 0
 
 
 def outside(links: Iterable[LinkSeen]) -> tuple[str, ...]:
@@ -55,6 +63,19 @@ def networks4(links: Iterable[LinkSeen]) -> tuple[IPv4Network, ...]:
     """The IPv4 networks that the machine is in by these interfaces."""
     texts = (text for link in links if link.up and not link.ours for text in sorted(link.addresses))
     return tuple(IPv4Network(text, strict=False) for text in texts if ":" not in text)
+
+
+def inner(links: Collection[LinkSeen]) -> tuple[str, ...]:
+    """Bridges that lead to nothing but containers and virtual machines of this one. A name that no rule could have is
+    left out."""
+    others = {one.bridge for one in links if one.kind not in _OF_GUESTS}
+    return tuple(
+        sorted(
+            one.name
+            for one in links
+            if one.kind == "bridge" and one.index not in others and _PLAIN.fullmatch(one.name)
+        )
+    )
 
 
 @asynccontextmanager
@@ -91,6 +112,8 @@ async def read_links(ip: Connection) -> dict[str, LinkSeen]:
             ours,
             frozenset(addresses.get(index, ())),
             one.get_attr("IFLA_LINK") or 0,
+            info.get_attr("IFLA_INFO_KIND") if (info := one.get_attr("IFLA_LINKINFO")) else None,
+            one.get_attr("IFLA_MASTER") or 0,
         )
     return found
 

@@ -87,6 +87,15 @@ def test_commands_say_what_is_wrong(tmp_path: Path) -> None:
     nowhere = run(main, ["run", "--data", str(tmp_path / "nowhere")])
     assert "make one with 'skerry-hub init'" in nowhere.output
     assert run(main, ["init", "--mesh", "Ö", "--region", "north"]).exit_code == 2
+    elsewhere = ["init", "--mesh", "coast", "--region", "north", "--data", str(tmp_path / "b"), "--prefix"]
+    for prefix, why in (
+        ("2001:db8::1/56", "has host bits set"),
+        ("2001:db8::/96", "16 to 72 bits"),
+        ("fd00::/56", "the internet routes nothing outside of 2000::/3"),
+    ):
+        refused = run(main, [*elsewhere, prefix])
+        assert (refused.exit_code, why in refused.output) == (2, True), refused.output
+    assert not (tmp_path / "b").exists()
     assert "expected HOST:PORT" in run(main, ["run", "--data", str(tmp_path / "a"), "--listen", "x"]).output
 
 

@@ -104,7 +104,7 @@ async def _socket(family: int, copy: Copy | None) -> socket.socket:
 Machines = tuple[Machine, Machine, Machine]
 
 
-def node_state(number: int, one: Region, *direct: str) -> State:
+def node_state(number: int, one: Region, *direct: str, inner: tuple[str, ...] = ()) -> State:
     """`direct`: the nodes whose direct tunnels are up."""
     said = {copy: Guarded(copy.app, one.apps[copy.app]) for copy in one.copies}
     guarded = {copy.id: word for copy, word in said.items() if not copy.host}
@@ -118,7 +118,7 @@ def node_state(number: int, one: Region, *direct: str) -> State:
     here = Here(keys, LINK_PORT, DIRECT_PORT, endpoints=endpoints, direct=frozenset(map(NodeName, direct)))
     return lower(
         Planner(one).plan(NodeId(f"id{number}")),
-        replace(here, guarded=guarded, hosted=hosted, slots=slots(guarded, {})),
+        replace(here, guarded=guarded, hosted=hosted, slots=slots(guarded, {}), inner=inner),
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from socket import AF_INET, AF_INET6, SOCK_DGRAM, socket
+from socket import AF_INET, AF_INET6, SOCK_DGRAM, SOCK_STREAM, socket
 
 import pytest
 
@@ -103,6 +103,25 @@ def test_a_machine_that_forwarded_nothing_still_forwards_nothing(machines: Machi
     assert not passes(NEVER)
 
 
+def test_containers_that_come_later_have_their_network(machines: Machines) -> None:
+    """As a container engine makes them, on a machine that forwarded nothing when it booted."""
+    hub, node, _ = machines
+    node.become(node_state(1, ALL))
+    hub.host.run(_route("198.51.100.0/24", node.host.address))
+    node.host.run(_guest())
+
+    def passes(within: float = CONNECTS) -> bool:
+        listener = node.host.run(_tcp_of_guest())
+        listener.bind(("198.51.100.2", HTTP))
+        return heard(listener, hub.opened(AF_INET), ("198.51.100.2", HTTP), within) is not None
+
+    assert not passes(NEVER)
+    node.read()
+    assert node.kernel.inner == ("br-guests",)
+    node.become(node_state(1, ALL, inner=node.kernel.inner))
+    assert passes()
+
+
 def test_an_instance_cannot_speak_by_the_address_of_another(machines: Machines) -> None:
     set_up(machines, ALL)
     _, node, db = machines
@@ -170,13 +189,36 @@ async def _mac() -> str:
 
 
 async def _past_tunnels(address: str, mac: str, own: str) -> None:
-    for words in (
-        ("addr", "add", own, "dev", "eth0", "nodad"),
-        ("-6", "route", "add", address, "dev", "eth0"),
-        ("neigh", "add", address, "lladdr", mac, "dev", "eth0"),
-    ):
-        process = await asyncio.create_subprocess_exec("ip", *words)
-        assert await process.wait() == 0
+    await _ran(
+        f"addr add {own} dev eth0 nodad",
+        f"-6 route add {address} dev eth0",
+        f"neigh add {address} lladdr {mac} dev eth0",
+    )
+
+
+async def _guest() -> None:
+    """198.51.100.2, behind a bridge."""
+    await _ran(
+        "netns add guest",
+        "link add br-guests type bridge",
+        "link add guest0 type veth peer name eth0 netns guest",
+        "link set guest0 master br-guests up",
+        "link set br-guests up",
+        "addr add 198.51.100.1/24 dev br-guests",
+        "-n guest link set eth0 up",
+        "-n guest addr add 198.51.100.2/24 dev eth0",
+        "-n guest route add default via 198.51.100.1",
+    )
+
+
+async def _tcp_of_guest() -> socket:
+    return namespaces.open_socket("guest", AF_INET, SOCK_STREAM)
+
+
+async def _ran(*lines: str) -> None:
+    for line in lines:
+        process = await asyncio.create_subprocess_exec("ip", *line.split())
+        assert await process.wait() == 0, line
 
 
 async def _udp(copy: Copy | None, address: str) -> socket:

@@ -1,4 +1,6 @@
-"""A mesh for each file of system tests: a hub, and nodes that have joined it. A file says how many in NODES."""
+"""A mesh for each file of system tests: a hub, and nodes that have joined it. A file says how many in NODES, and in
+INIT what its hub is made with.
+"""
 
 import os
 from collections.abc import Generator, Iterator
@@ -37,7 +39,7 @@ def mesh_of_file(
     nodes = tuple(f"n{number}" for number in range(1, getattr(request.module, "NODES", 2) + 1))
     with Lab(f"{module[:20]}-{os.getpid()}") as lab:
         lab.up(nodes, hub=False, tied=True)
-        mesh.make_hub(lab)
+        mesh.make_hub(lab, *getattr(request.module, "INIT", ()))
         lab.hub_start()
         if getattr(request.module, "JOINED", True):
             mesh.join(lab, nodes)
