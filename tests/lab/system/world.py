@@ -248,7 +248,9 @@ class World:
             said = self.run(
                 node, "journalctl", "-u", "skerry-agent", "-n", "15", "-o", "short-monotonic", check=False
             )
-            parts += [f"{node}:", said.stdout, self.run(node, "skerry-agent", "status", check=False).stdout]
+            loud = self.run(node, "journalctl", "-p", "err", "-n", "5", "-o", "short-monotonic", check=False)
+            status = self.run(node, "skerry-agent", "status", check=False)
+            parts += [f"{node}:", said.stdout, f"errors:\n{loud.stdout}", status.stdout]
         return "\n".join(parts)
 
     def mend(self) -> None:
