@@ -75,7 +75,7 @@ def lower(plan: Network, here: Here) -> State:
 
 
 def namespace_of(instance: InstanceId) -> str:
-    """The network namespace's name under /run/netns."""
+    """The name of its network namespace."""
     return f"{SPACE}{instance}"
 
 

@@ -87,7 +87,7 @@ async def make_network(systemd: DbusSystemd, one: Running) -> None:
 def seen(one: Running) -> dict[str, str]:
     """What the instance saw when it started, and the namespace that was made for it."""
     data = Path(f"/var/lib/private/skerry-volumes/{one.instance.app}-{one.instance.number}/data")
-    made = Path("/run/netns", one.rendered.namespace)
+    made = Path("/run/skerry/spaces/now", one.rendered.namespace)
     return {
         "namespace": (data / "net").read_text().strip(),
         "made": f"net:[{made.stat().st_ino}]" if one.rendered.namespace else "",

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from skerry_agent.disk import sealed
 from skerry_agent.network.keys import port_of
 from skerry_agent.network.records import FOUND, STATUS, Found, Plan, Status
+from skerry_agent.units.sandbox import NAMESPACES
 from skerry_netplan.hubside import HubHere, lower_hub
 from skerry_netplan.lower import namespace_of
 from skerry_netplan.model import Copy, Region
@@ -117,8 +118,8 @@ class Node:
 
     def spaces(self) -> set[InstanceId]:
         """Namespaces, as the kernel has them."""
-        lines = self.machine.text("ip", "netns", "list").splitlines()
-        return {InstanceId(line.split()[0].removeprefix(namespace_of(InstanceId("")))) for line in lines}
+        lines = self.machine.text("ls", f"{NAMESPACES}/").splitlines()
+        return {InstanceId(line.removeprefix(namespace_of(InstanceId("")))) for line in lines}
 
     def reaches_hub(self) -> None:
         """Waits until its hub answers through the tunnel."""
@@ -142,7 +143,7 @@ def listens(machine: Machine, copy: Copy) -> None:
         f"import socket; s = socket.create_server(('::', {SQL}), family=socket.AF_INET6)\n"
         "while True: s.accept()[0].close()"
     )
-    space = f"--property=NetworkNamespacePath=/run/netns/{namespace_of(copy.id)}"
+    space = f"--property=NetworkNamespacePath={NAMESPACES}/{namespace_of(copy.id)}"
     machine.text("systemd-run", "--unit=listens", space, "python3", "-IS", "-c", serving)
 
 
@@ -150,4 +151,4 @@ def talks(machine: Machine, client: Copy, server: Copy) -> bool:
     """Whether one's connection to the other is taken."""
     to = region(WEB, DB, ALONE).address_of(server)
     connecting = ("timeout", "2", "bash", "-c", f"exec 3<>/dev/tcp/{to}/{SQL}")
-    return machine.run("ip", "netns", "exec", namespace_of(client.id), *connecting).rc == 0
+    return machine.run("nsenter", f"--net={NAMESPACES}/{namespace_of(client.id)}", *connecting).rc == 0

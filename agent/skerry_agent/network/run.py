@@ -13,6 +13,7 @@ from pathlib import Path
 from skerry_netplan.kernel import forwarding
 from skerry_netplan.kernel.backends import choose
 from skerry_netplan.kernel.kernel import Kernel
+from skerry_netplan.kernel.namespaces import HELD
 from skerry_netplan.kernel.runners import Systemd
 from skerry_netplan.state import DIRECT, LINK, KeyRole
 from skerry_protocol.messages import Hint
@@ -57,7 +58,10 @@ async def _run(places: Places) -> None:
     keys = private_keys(places.state)
     make_folder(places.run / "net")
     kernel = Kernel(
-        await choose(Systemd()), {public_key(key): key for key in keys.values()}, tunnels=(LINK, DIRECT)
+        await choose(Systemd()),
+        {public_key(key): key for key in keys.values()},
+        (LINK, DIRECT),
+        folder=HELD,
     )
     clock = ClockFile(places.state, places.run)
     if done := clock.begin():

@@ -29,6 +29,7 @@ PATTERN = "skerry-*"
 OWN = frozenset(
     {
         "skerry-agent.service", "skerry-restore.service", "skerry-net.service", "skerry-fence.service",
+        "skerry-spaces.service",
         "skerry-wireguard@.service", "skerry-wireguard@skerry.service", "skerry-wireguard@skerry-direct.service",
     }
 )  # fmt: skip

@@ -46,7 +46,7 @@ SHUT: tuple[Line, ...] = (
     ("SystemCallErrorNumber", "EPERM"),
 )
 
-NAMESPACES = "/run/netns"
+NAMESPACES = "/run/skerry/spaces/now"  # skerry-spaces.service leads there
 # '-' because an instance without names of the mesh is better than none.
 RESOLVER = "-/run/skerry/net/resolv.conf:/etc/resolv.conf"
 

@@ -31,7 +31,7 @@ from ..differ import (
 )  # fmt: skip
 from ..firewall import TABLE
 from ..state import DIRECT, HUB_LINK, LINK, Route, State, Tunnel
-from . import nft
+from . import namespaces, nft
 from .links import (
     ALIAS,
     Connection,
@@ -62,7 +62,7 @@ class Kernel:
     """`keys`: public key → private key, of every key that a tunnel may have.
 
     `tunnels`: those that are this one's, with the routes that lead there; a node's has the namespaces too. `table`: its
-    rules. So a hub and a node on one machine take nothing from each other.
+    rules; `folder`: where its namespaces are. So a hub and a node on one machine take nothing from each other.
 
     One run at a time.
     """
@@ -71,6 +71,7 @@ class Kernel:
     keys: Mapping[bytes, bytes] = field(default_factory=dict)
     tunnels: tuple[str, ...] = TUNNELS
     table: str = TABLE
+    folder: namespaces.Folder = namespaces.PLAIN
     kept: nft.Kept = field(default_factory=nft.Kept)
     seen: dict[str, TunnelSeen] = field(default_factory=dict)
     """The tunnels when they were read last."""
@@ -90,7 +91,7 @@ class Kernel:
                 links = await read_links(ip)
                 names = {link.index: link.name for link in links.values()}
                 routes = frozenset(one for one in await read_routes(ip, names) if self._is_own(one))
-                spaces = await read_spaces(ip) if LINK in self.tunnels else {}
+                spaces = await read_spaces(ip, self.folder) if LINK in self.tunnels else {}
         self.outside, self.networks4 = outside(links.values()), networks4(links.values())
         self.inner = inner(links.values())
         self.seen, self._shut, tunnels = {}, {}, {}
@@ -148,7 +149,7 @@ class Kernel:
         """One, or several of a kind that are done together."""
         with _told(f"do {type(some[0]).__name__}"):
             if spaces := [one.space for one in some if isinstance(one, AddSpace)]:
-                await add_spaces(ip, spaces)
+                await add_spaces(ip, self.folder, spaces)
                 return
             for one in some:
                 await self._do_one(ip, one)
@@ -175,7 +176,7 @@ class Kernel:
             case RemovePeer(name, key):
                 await self.backend.remove_peer(name, key)
             case RemoveSpace(_, space):
-                await remove_space(ip, space)
+                await remove_space(ip, self.folder, space)
             case SetRoute(route):
                 await set_route(ip, route, _index(route.device))
             case RemoveRoute(route):

@@ -17,8 +17,8 @@ from skerry_protocol.ids import INSTANCE_ID, InstanceId
 
 from ..lower import SPACE
 from ..state import Space
-from . import namespaces
 from .links import ALIAS, GATEWAY6, Connection, LinkSeen, connected, dump, read_links, set_sysctl
+from .namespaces import Folder
 
 INSIDE = "eth0"
 NO_DAD = 2  # IFA_F_NODAD: nobody else can have these addresses
@@ -26,14 +26,13 @@ BY_NOBODY = "1"  # addr_gen_mode: no link-local address of the kernel's own
 _DEVICE = re.compile(r"sk-[a-z2-7]{10}")  # `state.device_of`
 
 
-async def read_spaces(ip: Connection) -> dict[InstanceId, Space]:
+async def read_spaces(ip: Connection, folder: Folder) -> dict[InstanceId, Space]:
     """All that is there. What is not whole has no address, so that it is never what is wanted."""
     links = await read_links(ip)
     ends = {link.index: link for link in links.values() if link.name.startswith("sk-")}
-    there = [name for name in namespaces.names() if _is_instances(name)]
-    whole = [name for name in there if namespaces.is_there(name)]
+    there = {name: whole for name, whole in folder.names().items() if _is_instances(name)}
     found = {name: Space(name, "", "") for name in there}
-    for name, sock in namespaces.sockets(whole).items():
+    for name, sock in folder.sockets(name for name, whole in there.items() if whole).items():
         found[name] = await _read(name, sock, ends)
     led = {space.device for space in found.values()}
     ours = [end.name for end in ends.values() if end.ours or _is_begun(end.name, end.pair)]
@@ -55,29 +54,29 @@ async def _read(name: str, sock: socket.socket, ends: Mapping[int, LinkSeen]) ->
     return Space(name, end.name, six[0], four[0] if four and socket.AF_INET in routes else None, link.mtu)
 
 
-async def add_spaces(ip: Connection, spaces: list[Space]) -> None:
+async def add_spaces(ip: Connection, folder: Folder, spaces: list[Space]) -> None:
     """All of them in one go. What an interrupted attempt left behind is removed first. Raises OSError where the name of
     an interface is somebody else's."""
     for space in spaces:
-        await remove_space(ip, space)
+        await remove_space(ip, folder, space)
         if await ip.link_lookup(ifname=space.device):
             then = f"rename it, or remove it: ip link del {space.device}"
             text = f"there is an interface called {space.device} that is not Skerry's ({then})"
             raise OSError(errno.EEXIST, text)
-    namespaces.make(space.name for space in spaces)
-    for name, sock in namespaces.sockets(space.name for space in spaces).items():
+    folder.make(space.name for space in spaces)
+    for name, sock in folder.sockets(space.name for space in spaces).items():
         space = next(one for one in spaces if one.name == name)
-        await _pair(ip, space)
+        await _pair(ip, folder, space)
         await _furnish(sock, space)
 
 
-async def remove_space(ip: Connection, space: Space) -> None:
+async def remove_space(ip: Connection, folder: Folder, space: Space) -> None:
     """The pair goes at once, the namespace when its last process has ended. Nothing where there is none."""
     for index in await ip.link_lookup(ifname=space.device) if space.device else ():
         if await _is_ours(ip, space.device, index):
             await ip.link("del", index=index)
     if space.name:
-        namespaces.remove(space.name)
+        folder.remove(space.name)
 
 
 def _is_instances(name: str) -> bool:
@@ -94,8 +93,8 @@ async def _is_ours(ip: Connection, name: str, index: int) -> bool:
     return one.get_attr("IFLA_IFALIAS") == ALIAS or _is_begun(name, one.get_attr("IFLA_LINK") or 0)
 
 
-async def _pair(ip: Connection, space: Space) -> None:
-    inside = os.open(namespaces.FOLDER / space.name, os.O_RDONLY | os.O_CLOEXEC)
+async def _pair(ip: Connection, folder: Folder, space: Space) -> None:
+    inside = folder.opened(space.name)
     try:
         peer = {"ifname": INSIDE, "net_ns_fd": inside, "mtu": space.mtu}
         await ip.link("add", ifname=space.device, kind="veth", mtu=space.mtu, peer=peer)

@@ -157,7 +157,7 @@ def test_a_check_is_in_the_network_of_its_instance() -> None:
     made = running(an_app(health=Health(exec=("/bin/check",))), network=True)
     _, text = check_unit(SERVICE, made.rendered.units[SERVICE], "skerry-web-1", ("/bin/check",), 1500)
     lines = text.splitlines()
-    assert f"NetworkNamespacePath=/run/netns/{made.rendered.namespace}" in lines
+    assert f"NetworkNamespacePath=/run/skerry/spaces/now/{made.rendered.namespace}" in lines
     assert "BindReadOnlyPaths=-/run/skerry/net/resolv.conf:/etc/resolv.conf" in lines
     assert f"JoinsNamespaceOf={SERVICE}" in lines
     assert "PrivateNetwork=yes" not in lines

@@ -93,7 +93,10 @@ def test_a_unit_that_no_record_names_keeps_its_network() -> None:
     text = web.rendered.units[web.rendered.service]
     assert list(spaces_of(text)) == [web.instance.id]
     assert list(made_of(after, State(), text).network.addresses) == [web.instance.id]
-    assert list(made_of(after, State(), "NetworkNamespacePath=/run/netns/other\n").network.addresses) == []
+    assert (
+        list(made_of(after, State(), "NetworkNamespacePath=/run/skerry/spaces/now/other\n").network.addresses)
+        == []
+    )
 
 
 def test_an_app_with_the_machines_own_network_needs_none() -> None:
@@ -184,7 +187,9 @@ def test_what_an_instance_waits_for_is_said() -> None:
 
 @given(st.text())
 def test_no_text_is_taken_for_more_than_it_names(text: str) -> None:
-    assert all(f"NetworkNamespacePath=/run/netns/skerry-{name}" in text for name in spaces_of(text))
+    assert all(
+        f"NetworkNamespacePath=/run/skerry/spaces/now/skerry-{name}" in text for name in spaces_of(text)
+    )
 
 
 def test_networks_of_these_tests_make_sense() -> None:

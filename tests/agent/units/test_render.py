@@ -110,7 +110,7 @@ def test_everything_is_shut_by_default() -> None:
 def test_with_a_network_plan_an_instance_has_the_namespace_that_is_made_for_it() -> None:
     node = structs.replace(NODE, network=True)
     alone, found = service(an_app()), service(an_app(), node=node)
-    assert found["NetworkNamespacePath"] == [f"/run/netns/skerry-{an_instance(an_app()).id}"]
+    assert found["NetworkNamespacePath"] == [f"/run/skerry/spaces/now/skerry-{an_instance(an_app()).id}"]
     assert "-/run/skerry/net/resolv.conf:/etc/resolv.conf" in found["BindReadOnlyPaths"]
     assert set(alone) - set(found) == {"PrivateNetwork"}
     assert set(found) - set(alone) == {"NetworkNamespacePath"}

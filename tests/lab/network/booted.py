@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from skerry_agent.disk import sealed
 from skerry_agent.network.records import STATUS, WANTED, Plan, Status
+from skerry_agent.units.sandbox import NAMESPACES
 from skerry_hub.lab import Lab, enter
 from skerry_hub.lab.layout import Host
 from skerry_netplan.model import Copy
@@ -68,7 +69,7 @@ class Machine:
         return {name.partition("@")[0]: index for index, name, *_ in (line.split(": ") for line in lines)}
 
     def spaces(self) -> set[str]:
-        return {line.split()[0] for line in self.world.text(N1, "ip", "netns", "list").splitlines()}
+        return set(self.world.text(N1, "ls", f"{NAMESPACES}/").split())
 
     def peers(self) -> str:
         asking = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/wireguard/{LINK}.sock')"

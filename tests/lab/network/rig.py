@@ -89,14 +89,14 @@ async def _forwarding() -> None:
 
 async def udp(copy: Copy) -> socket.socket:
     """In the copy's namespace."""
-    return namespaces.open_socket(namespace_of(copy.id), socket.AF_INET6, socket.SOCK_DGRAM)
+    return namespaces.PLAIN.open_socket(namespace_of(copy.id), socket.AF_INET6, socket.SOCK_DGRAM)
 
 
 async def _socket(family: int, copy: Copy | None) -> socket.socket:
     if copy is None:
         sock = socket.socket(family)
     else:
-        sock = namespaces.open_socket(namespace_of(copy.id), family, socket.SOCK_STREAM)
+        sock = namespaces.PLAIN.open_socket(namespace_of(copy.id), family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     return sock
 

@@ -101,7 +101,7 @@ def lies_about(machine: Machine) -> tuple[set[str], set[str]]:
 
 async def _lies_about() -> tuple[set[str], set[str]]:
     async with connected() as ip:
-        return set(await read_links(ip)), set(namespaces.names())
+        return set(await read_links(ip)), set(namespaces.PLAIN.names())
 
 
 def belongs(state: State) -> tuple[set[str], set[str]]:

@@ -88,7 +88,7 @@ def test_nothing_is_left_of_what_is_no_longer_wanted(machines: Machines) -> None
 
 async def _listed() -> tuple[set[str], list[str], bool]:
     async with connected() as ip:
-        return set(await read_links(ip)), namespaces.names(), await nft.is_there()
+        return set(await read_links(ip)), list(namespaces.PLAIN.names()), await nft.is_there()
 
 
 def test_a_run_that_is_cut_anywhere_is_gone_on_from(machines: Machines) -> None:
@@ -115,9 +115,9 @@ def test_what_an_interrupted_operation_leaves_is_made_whole(
 
 async def _damage() -> None:
     """As if power had gone: a namespace's file without a namespace, and an interface whose other end is down."""
-    namespaces.remove(f"skerry-{WEB.id}")
-    (namespaces.FOLDER / f"skerry-{WEB.id}").touch()
-    (sock,) = namespaces.sockets([f"skerry-{ALONE.id}"]).values()
+    namespaces.PLAIN.remove(f"skerry-{WEB.id}")
+    (namespaces.PLAIN.path / f"skerry-{WEB.id}").touch()
+    (sock,) = namespaces.PLAIN.sockets([f"skerry-{ALONE.id}"]).values()
     async with connected(sock) as inside:
         (index,) = await inside.link_lookup(ifname="eth0")
         await inside.link("set", index=index, state="down")

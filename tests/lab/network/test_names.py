@@ -11,6 +11,7 @@ from skerry_agent.disk import sealed
 from skerry_agent.network.records import HINT, Status
 from skerry_agent.units.policy import Policy
 from skerry_agent.units.render import NodeFacts, Paths, Rendered, render
+from skerry_agent.units.sandbox import NAMESPACES
 from skerry_netplan.address import node_address
 from skerry_protocol.messages import Hint, Instance
 from tests.agent.builders import an_app
@@ -156,7 +157,9 @@ def test_who_is_not_well_comes_last(machine: Names) -> None:
     first, last = (one.address for one in two.network.neighbours[0].copies)
 
     def order() -> list[str]:
-        said = machine.world.text(N1, "ip", "netns", "exec", f"skerry-{WEB.id}", sys.executable, "-c", ASKS)
+        said = machine.world.text(
+            N1, "nsenter", f"--net={NAMESPACES}/skerry-{WEB.id}", sys.executable, "-c", ASKS
+        )
         return said.split()
 
     assert order() == [first, last]

@@ -8,9 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from skerry_agent.network.records import Status
+from skerry_agent.units.sandbox import NAMESPACES
 from skerry_netplan.state import LINK
 from tests.lab.network.booted import FIRST, MORE, N1, TUNNEL, UNIT, Machine, booted
 from tests.lab.network.rig import ALONE, WEB
+
+SPACE, ROOM = f"{NAMESPACES}/skerry-{WEB.id}", "skerry-spaces.service"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,7 @@ def test_a_plan_that_the_agent_writes_is_there_at_once(machine: Machine) -> None
     assert machine.spaces() == {f"skerry-{WEB.id}", f"skerry-{ALONE.id}"}
     assert MORE.network.hubs[0].key.hex() in machine.peers()
     address = MORE.network.addresses[WEB.id]
-    assert address in machine.world.text(N1, "ip", "-n", f"skerry-{WEB.id}", "-6", "address")
+    assert address in machine.world.text(N1, "nsenter", f"--net={SPACE}", "ip", "-6", "address")
 
 
 @pytest.mark.parametrize("how", ["kill", "stop", "restart"])
@@ -94,13 +97,44 @@ def test_what_an_admin_takes_away_is_put_back_at_once_and_said_once(machine: Mac
 
 def test_an_instance_that_runs_in_a_namespace_has_its_network(machine: Machine) -> None:
     """systemd itself has to see the namespace, which a mount of skerry-net's own would hide."""
-    space = f"/run/netns/skerry-{WEB.id}"
-    said = machine.world.text(
-        N1, "systemd-run", "--quiet", "--pipe", "--wait", f"--property=NetworkNamespacePath={space}",
+    assert "eth0" in started(machine)
+
+
+def started(machine: Machine) -> str:
+    """The interfaces that something sees which systemd starts there."""
+    return machine.world.text(
+        N1, "systemd-run", "--quiet", "--pipe", "--wait", f"--property=NetworkNamespacePath={SPACE}",
         "--property=ProtectSystem=strict", "--property=DynamicUser=yes", "--property=PrivateTmp=yes",
         "cat", "/proc/net/if_inet6",
     )  # fmt: skip
-    assert "eth0" in said
+
+
+@pytest.mark.parametrize("how", ["kill", "stop", "restart"])
+def test_whatever_happens_to_the_process_that_leads_to_namespaces_all_stays(
+    machine: Machine, how: str
+) -> None:
+    before, pid = machine.seen(), machine.world.shown(N1, ROOM, "MainPID")
+    inside = machine.world.text(N1, "stat", "--dereference", "--format=%i", SPACE)
+    if how == "kill":
+        machine.kill(ROOM)
+    else:
+        machine.world.systemctl(N1, how, ROOM)
+    machine.accept(MORE)
+    machine.has(MORE)
+    machine.accept(FIRST)
+    machine.has(FIRST)
+    machine.world.systemctl(N1, "start", ROOM)
+    machine.world.until("another leads there", lambda: machine.world.shown(N1, ROOM, "MainPID") != pid)
+    assert "eth0" in machine.world.until("it starts", lambda: started(machine))
+    assert machine.world.text(N1, "stat", "--dereference", "--format=%i", SPACE) == inside
+    after = machine.seen()
+    assert (after[0].items() >= before[0].items(), *after[1:]) == (True, *before[1:])
+
+
+def test_no_other_unit_passes_the_mounts_of_namespaces(machine: Machine) -> None:
+    mounts = machine.world.text(N1, "cat", "/proc/self/mountinfo")
+    assert "skerry-web" not in mounts
+    assert len([line for line in mounts.splitlines() if "/run/skerry" in line]) <= 2
 
 
 def test_ways_that_do_not_make_sense_are_said(machine: Machine) -> None:

@@ -160,7 +160,7 @@ async def _second_address(address: str) -> None:
 
 async def _take(address: str) -> None:
     """Into the namespace of an instance whose address it is not."""
-    (sock,) = namespaces.sockets([namespace_of(ALONE.id)]).values()
+    (sock,) = namespaces.PLAIN.sockets([namespace_of(ALONE.id)]).values()
     async with connected(sock) as inside:
         (index,) = await inside.link_lookup(ifname="eth0")
         await inside.addr("add", index=index, address=address, prefixlen=128, flags=NO_DAD)
@@ -212,7 +212,7 @@ async def _guest() -> None:
 
 
 async def _tcp_of_guest() -> socket:
-    return namespaces.open_socket("guest", AF_INET, SOCK_STREAM)
+    return namespaces.PLAIN.open_socket("guest", AF_INET, SOCK_STREAM)
 
 
 async def _ran(*lines: str) -> None:
@@ -226,7 +226,7 @@ async def _udp(copy: Copy | None, address: str) -> socket:
     if copy is None:
         sock = socket(AF_INET6, SOCK_DGRAM)
     else:
-        sock = namespaces.open_socket(namespace_of(copy.id), AF_INET6, SOCK_DGRAM)
+        sock = namespaces.PLAIN.open_socket(namespace_of(copy.id), AF_INET6, SOCK_DGRAM)
     sock.bind((address, SQL))
     return sock
 

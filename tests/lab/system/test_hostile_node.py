@@ -128,7 +128,7 @@ def passed(world: World) -> int:
 
 
 def speak(world: World, node: str, *words: str, by: Copy | None = None) -> None:
-    space = ("nsenter", f"--net=/run/netns/skerry-{by.instance}") if by else ()
+    space = ("nsenter", f"--net=/run/skerry/spaces/now/skerry-{by.instance}") if by else ()
     world.run(node, *space, "python3", "-c", SAY, *words)
 
 
@@ -141,7 +141,7 @@ def test_nobody_is_taken_for_another(hostile: World) -> None:
     web, db = placed(hostile, "web"), placed(hostile, "db")
     hostile.until("they talk", lambda: fetch(hostile, web, url(hostile)))
     hostile.run(THIEF, "ip", "address", "add", f"{web.address}/128", "dev", "skerry", "nodad")
-    space = ("nsenter", f"--net=/run/netns/skerry-{db.instance}")
+    space = ("nsenter", f"--net=/run/skerry/spaces/now/skerry-{db.instance}")
     hears = hostile.lab.popen(db.node, [*space, "python3", "-c", HEAR, db.address, str(SPEAKS)])
     with beside(hears) as heard:
         assert heard.stdout is not None

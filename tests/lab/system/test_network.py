@@ -43,7 +43,7 @@ def placed(world: World, name: str) -> Copy:
 
 def fetch(world: World, by: Copy, url: str, *words: str) -> str | None:
     """What the instance gets from there; None where it gets no answer."""
-    space = f"--net=/run/netns/skerry-{by.instance}"
+    space = f"--net=/run/skerry/spaces/now/skerry-{by.instance}"
     ask = ["curl", "--globoff", "--silent", "--max-time", "3", *words, url]
     done = world.run(by.node, "nsenter", space, *ask, check=False)
     return done.stdout if done.returncode == 0 else None
