@@ -203,12 +203,14 @@ class Node:
         return [f"--bind-ro={path}" for path in (*separate, *self._config.visible)]
 
     def _watch(self, ready: socket.socket, machine: subprocess.Popen[bytes]) -> None:
-        """Until systemd has told READY=1, which it does when it has no job left, or the machine has ended."""
+        """Until the machine has ended. It runs once systemd has told READY=1, which it does when it has no job left.
+
+        What it tells later is taken too: a few messages that nobody takes, and systemd-nspawn waits, and then systemd.
+        """
         pidfd = os.pidfd_open(machine.pid)
         try:
-            while pidfd not in (readable := select.select([ready.fileno(), pidfd], [], [])[0]):
-                if readable and b"READY=1" in ready.recv(4096).split(b"\n"):
+            while pidfd not in select.select([ready.fileno(), pidfd], [], [])[0]:
+                if b"READY=1" in ready.recv(4096).split(b"\n"):
                     self._become(State.RUNNING)
-                    return
         finally:
             os.close(pidfd)
