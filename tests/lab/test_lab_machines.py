@@ -203,8 +203,8 @@ def test_wrong_requests_say_what_is_wrong(lab: Lab) -> None:
 
 
 def test_a_machine_in_which_a_job_takes_its_time_goes_on(lab: Lab) -> None:
-    """systemd tells the container's manager of the job, three times a second once it takes longer. Who stopped listening
-    when it had booted let both hang for good after a few seconds of that."""
+    """systemd tells the container's manager of the job, three times a second once it takes longer. Who had stopped
+    listening when it had booted let both hang for good after a few seconds of that."""
     job = ("systemd-run", "--quiet", "--wait", "--property=Type=oneshot")
     lab.run("n1", [*job, "sleep", "15"], timeout=40)
     assert text(lab, "n1", "systemctl", "is-system-running") == "running"

@@ -32,7 +32,7 @@ T = TypeVar("T")
 LOOK_S = 0.1
 FIRST_LOOK_S, SELDOM_S = 0.05, 0.4
 SOON_S = 20.0
-OWN = {"skerry-agent", "skerry-restore", "skerry-net", "skerry-fence", "skerry-wireguard"}
+OWN = {"skerry-agent", "skerry-restore", "skerry-net", "skerry-spaces", "skerry-fence", "skerry-wireguard"}
 TIMES = (
     "InactiveExitTimestampMonotonic",
     "ActiveEnterTimestampMonotonic",
