@@ -7,6 +7,7 @@ are measured by turns. By each backend that this machine has: the kernel's where
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -30,9 +31,8 @@ Backends = Callable[[Host], Backend]
 
 def measure(effort: Effort) -> Iterator[Row]:
     assert PORT == SQL, "the firewall lets it through"
-    kinds: list[Backends] = [wireguard_go]
-    if asyncio.run(in_kernel()):
-        kinds.insert(0, _kernels)
+    kinds: list[Backends] = [_kernels] if asyncio.run(in_kernel()) else []
+    kinds += [wireguard_go] if shutil.which("wireguard-go") else []
     for kind in kinds:
         with _ours(kind) as ours, bare(kind) as plain:
             name = kind(ours[0].host).name

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 GUEST = Path(__file__).parent / "guest"
 SOURCES = ("protocol", "netplan", "agent", "hub", "tests", "pyproject.toml", ".venv")
 # Of .venv: what no machine needs, and is large.
-LEFT_OUT = ("ruff", "mypy", "mypyc", "*__mypyc*.so", "pip", "lxml", "setuptools", "sim", "golden", "bench")
+LEFT_OUT = ("ruff", "mypy", "mypyc", "*__mypyc*.so", "pip", "lxml", "setuptools", "sim", "golden")
 SIZE = "1500M"
 MACHINES = 3
 

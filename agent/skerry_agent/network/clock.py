@@ -14,6 +14,7 @@ def put_to(saved: float | None, now: float) -> float | None:
     return saved if saved is not None and now < saved else None
 
 
-def to_keep(saved: float | None, now: float) -> float | None:
-    """What is to be written; None: what is there is as new. Never an earlier one."""
-    return now if saved is None or saved < now else None
+def to_keep(saved: float | None, now: float, right: bool = False) -> float | None:
+    """What is to be written; None: what is there is as new. An earlier one only where the clock is known to be `right`:
+    one that ran ahead once would else be put ahead at every boot."""
+    return now if saved is None or saved < now or (right and saved > now) else None

@@ -6,6 +6,7 @@ Once: whoever sets the clock back by hand later is not gainsaid when skerry-net 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,14 @@ from pathlib import Path
 from ..disk import sealed
 from ..disk.files import DiskError, make_folder
 from ..disk.sealed import Twice
+from ..libc import LIBC
 from .clock import EVERY_S, put_to, to_keep
 from .records import CLOCK, LOOKED, Clock
+
+_TIMEX_MOST, _TIME_ERROR = (
+    512,
+    5,
+)  # bytes, more than struct timex has; what is told of a clock that nobody keeps
 
 
 def set_clock(to: float) -> None:
@@ -22,8 +29,14 @@ def set_clock(to: float) -> None:
     time.clock_settime(time.CLOCK_REALTIME, to)
 
 
+def is_right() -> bool:
+    """Whether the kernel says that somebody keeps the clock in step, by NTP or another source (adjtimex(2))."""
+    state = int(LIBC.adjtimex(ctypes.create_string_buffer(_TIMEX_MOST)))
+    return 0 <= state < _TIME_ERROR
+
+
 class ClockFile:
-    """`state`, `run`: skerry-net's folders."""
+    """`state`, `run`: skerry-net's folders. `right`: whether the clock is known to be."""
 
     def __init__(
         self,
@@ -31,9 +44,10 @@ class ClockFile:
         run: Path,
         wall: Callable[[], float] = time.time,
         put: Callable[[float], None] = set_clock,
+        right: Callable[[], bool] = is_right,
     ) -> None:
         self._path, self._looked = state / CLOCK, run / LOOKED
-        self._wall, self._put = wall, put
+        self._wall, self._put, self._right = wall, put, right
 
     def begin(self) -> str:
         """What was done, for the journal. Where it may not be done, nothing is."""
@@ -52,7 +66,7 @@ class ClockFile:
 
     def keep(self) -> None:
         """Where it cannot be written, nothing is lost but this."""
-        at = to_keep(self._saved(), self._wall())
+        at = to_keep(self._saved(), self._wall(), self._right())
         if at is None:
             return
         try:

@@ -21,7 +21,7 @@ class Machine:
     """`boots` forgets what is under /run."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.now, self.boot, self.refuses = folder, THEN, 0, False
+        self.folder, self.now, self.boot, self.refuses, self.right = folder, THEN, 0, False, False
         self.boots()
 
     def boots(self, now: float = THEN) -> str:
@@ -31,7 +31,7 @@ class Machine:
     def begins(self) -> str:
         """skerry-net starts."""
         state, run = self.folder / "state", self.folder / f"run{self.boot}"
-        self.file = ClockFile(state, run, lambda: self.now, self.put)
+        self.file = ClockFile(state, run, lambda: self.now, self.put, lambda: self.right)
         return self.file.begin()
 
     def put(self, to: float) -> None:
@@ -66,6 +66,16 @@ def test_whoever_sets_it_back_while_the_machine_is_on_is_not_gainsaid(machine: M
     assert machine.now == THEN - 1000
 
 
+def test_one_that_ran_ahead_once_is_not_put_ahead_for_ever(machine: Machine) -> None:
+    machine.now = THEN + 1e9
+    machine.file.keep()
+    machine.now, machine.right = THEN, True
+    machine.file.keep()
+    machine.right = False
+    assert machine.boots(THEN + 60) == ""
+    assert machine.now == THEN + 60
+
+
 def test_where_it_may_not_be_set_nothing_is(machine: Machine) -> None:
     machine.file.keep()
     machine.refuses = True
@@ -84,8 +94,9 @@ def test_a_file_that_cannot_be_read_says_nothing(machine: Machine) -> None:
 
 
 @given(MOMENTS, MOMENTS)
-def test_it_never_goes_back(saved: float, now: float) -> None:
+def test_it_never_goes_back_unless_the_clock_is_right(saved: float, now: float) -> None:
     put, kept = put_to(saved, now), to_keep(saved, now)
     assert (put or now) == max(saved, now)
     assert kept is None or kept > saved
     assert put is None or put > now
+    assert to_keep(saved, now, right=True) == (None if saved == now else now)
