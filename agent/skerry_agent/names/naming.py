@@ -18,6 +18,7 @@ from skerry_protocol.ids import NodeName
 from skerry_protocol.network import Network
 
 from . import resolvconf, upstream
+from .listening import Listening
 from .rebinding import Rebinding
 from .resolved import Resolved
 from .server import PORT, Resolver
@@ -26,7 +27,7 @@ RESOLV_CONF = "resolv.conf"
 
 
 class Naming:
-    """`folder`: where the instances' resolv.conf is. `machines`: the machine's own."""
+    """`folder`: where the instances' resolv.conf is. `machines`: the machine's own. `listening`: see `Resolver`."""
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Naming:
         resolved: Resolved | None = None,
         port: int = PORT,
         asks: int = upstream.PORT,
+        listening: Listening | None = None,
     ) -> None:
         self._file = folder / RESOLV_CONF
         self._machines = upstream.Machines(machines)
@@ -42,7 +44,7 @@ class Naming:
         self._resolved = resolved or Resolved()
         self._address = ""
         self.resolver = Resolver(
-            lambda: upstream.servers(self._machines.text(), (self._address,)), port, asks
+            lambda: upstream.servers(self._machines.text(), (self._address,)), port, asks, listening
         )
 
     async def follow(self, plan: Network, own: NodeName, ailing: Collection[IPv6Address]) -> str:

@@ -6,9 +6,6 @@ Bounded: so many questions at a time, so many connections, and none that says no
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import socket
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from ipaddress import IPv6Address
@@ -17,6 +14,7 @@ from skerry_netplan.names import Zone
 
 from . import upstream
 from .answers import Elsewhere, answer, failed
+from .listening import Listening
 
 PORT = 53
 AT_ONCE = 200
@@ -28,13 +26,18 @@ Peer = tuple[str, int] | tuple[str, int, int, int]
 
 
 class Resolver:
-    """`use` says what it knows; `listen` where. `hosts`: whom it asks for other names."""
+    """`use` says what it knows; `listen` where, `listening` by which sockets. `hosts`: whom it asks for other names."""
 
     def __init__(
-        self, hosts: Callable[[], Sequence[str]], port: int = PORT, asks: int = upstream.PORT
+        self,
+        hosts: Callable[[], Sequence[str]],
+        port: int = PORT,
+        asks: int = upstream.PORT,
+        listening: Listening | None = None,
     ) -> None:
         self._hosts = hosts
         self._port = port
+        self._listening = listening or Listening()
         self._asks = asks
         self._zone = Zone()
         self._ailing: frozenset[IPv6Address] = frozenset()
@@ -61,15 +64,11 @@ class Resolver:
         if address == self._address:
             return
         await self.close()
+        udp, tcp = self._listening.sockets(address, self._port)
         self._udp, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _Udp(self._asked), sock=_bound(address, self._port)
+            lambda: _Udp(self._asked), sock=udp
         )
-        try:
-            self._tcp = await asyncio.start_server(self._connected, address, self.port)
-        except OSError as error:
-            port = self.port
-            await self.close()
-            raise _cannot(address, port, error) from error
+        self._tcp = await asyncio.start_server(self._connected, sock=tcp)
         self._address = address
 
     async def close(self) -> None:
@@ -144,21 +143,3 @@ class _Udp(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Peer) -> None:
         self._asked(data, addr)
-
-
-def _bound(address: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        sock.setblocking(False)
-        sock.bind((address, port))
-    except OSError as error:
-        sock.close()
-        raise _cannot(address, port, error) from error
-    return sock
-
-
-def _cannot(address: str, port: int, error: OSError) -> OSError:
-    then = f" (who has it: ss -lnp 'sport = {port}')" if error.errno == errno.EADDRINUSE else ""
-    why = os.strerror(error.errno) if error.errno else str(error)
-    return OSError(error.errno, f"cannot answer names on {address} port {port}: {why}{then}")

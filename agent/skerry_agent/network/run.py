@@ -20,8 +20,9 @@ from skerry_protocol.messages import Hint
 
 from ..disk.files import STATE, DiskError, make_folder
 from ..fence.kernel import boottime_ms
+from ..names.listening import Listening
 from ..names.naming import Naming
-from ..notify import notify
+from ..notify import keep, kept, notify
 from ..trim import keep_small
 from ..units.filewatch import watch
 from .changes import Changes
@@ -34,6 +35,7 @@ from .records import FOLDER, FORWARDED, HINT, WANTED, Plan, ailing
 from .seeking import resolve
 
 RUN = Path("/run/skerry")
+NAMES = "names"  # what systemd keeps the sockets by, on which names are asked for
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -66,7 +68,8 @@ async def _run(places: Places) -> None:
     clock = ClockFile(places.state, places.run)
     if done := clock.begin():
         say(done)
-    naming = Naming(places.run / "net")
+    listening = Listening(kept(), lambda sockets: keep(NAMES, sockets))
+    naming = Naming(places.run / "net", listening=listening)
 
     async def follow(plan: Plan, hint: Hint) -> str:
         return await naming.follow(plan.network, plan.node, ailing(hint))

@@ -25,6 +25,25 @@ SERVICE, SERVER = "skerry-web-1.service", "other-names.socket"
 ELSEWHERE = "2001:db8::7"
 LOOKS = "for name in db.skerry 1.db.skerry n2.node.skerry www.example.org nobody.skerry.; do getent ahostsv6 $name |"
 LOOKS += " while read address rest; do echo $name $address; done | sort -u; done; echo done; exec sleep 600"
+ENOUGH = "/run/asked-enough"
+ASKS_ON = f"""
+import os, socket, struct, sys
+name = b"".join(bytes([len(part)]) + part for part in (b"db", b"skerry")) + b"\\0"
+answered = failed = 0
+while not os.path.exists("{ENOUGH}"):
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(10)
+        try:
+            sock.connect((sys.argv[1], 53))
+            sock.send(struct.pack("!6H", answered + 1, 0x100, 1, 0, 0, 0) + name + b"\\0\\x1c\\0\\1")
+            sock.recv(4096)
+            answered += 1
+        except OSError:
+            failed += 1
+    if answered == 1:
+        print("begun", flush=True)
+print(answered, failed, flush=True)
+"""
 # Another server, which knows every name: it gives the question back with one answer.
 OTHER = f"""
 import socket
@@ -119,6 +138,19 @@ def test_what_the_machine_is_told_meanwhile_holds_for_instances_that_run(machine
     machine.has(MORE)
     assert machine.conf().splitlines()[1:] == [f"nameserver {NODE}", "search other.example"]
     assert machine.world.shown(N1, SERVICE, "InvocationID") == run
+
+
+def test_nobody_is_refused_while_skerry_net_starts_anew(machine: Names) -> None:
+    with machine.world.lab.popen(N1, [sys.executable, "-c", ASKS_ON, NODE]) as asking:
+        assert asking.stdout is not None
+        assert asking.stdout.readline() == "begun\n"
+        machine.world.systemctl(N1, "restart", UNIT)
+        machine.kill(UNIT)
+        machine.world.systemctl(N1, "start", UNIT)
+        machine.world.run(N1, "touch", ENOUGH)
+        answered, failed = map(int, asking.stdout.readline().split())
+    assert failed == 0
+    assert answered > 10
 
 
 def test_an_instance_has_its_own_though_the_machines_is_a_link(machine: Names) -> None:

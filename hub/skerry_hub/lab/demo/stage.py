@@ -159,6 +159,14 @@ class Stage:
             for one in self.copies(app, nodes)
         }
 
+    def check_same(self, before: dict[tuple[str, str], int], text: str) -> None:
+        """That all copies are those that were there `before`; else it says which are not."""
+        now = self.all_copies()
+        others = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+        for node, unit in others:
+            self.say(f"{unit} on {node}: process {before.get((node, unit))}, now {now.get((node, unit))}")
+        self.check(not others, text)
+
     def apps(self) -> dict[str, AppView]:
         """The hub's word on apps."""
         return {view.name: view for view in self._asked(tuple[AppView, ...], "apps", "--json")}
