@@ -57,9 +57,9 @@ class Mesh:
         return done.out
 
     def heard(self) -> dict[str, bool]:
-        """Whether the hub hears each node."""
+        """Whether the hub has heard each node since it began."""
         nodes = json.loads(self.skerry("nodes", "--json"))
-        return {one["name"]: one["heard_at_ms"] is not None and one["silent_ms"] is None for one in nodes}
+        return {one["name"]: one["heard_at_ms"] is not None for one in nodes}
 
     def status(self, node: str) -> str:
         return self.nodes[node].text(f"{BIN}/skerry-agent", "status")
@@ -77,6 +77,8 @@ def mesh(machines: Callable[[str, int], Machine]) -> Mesh:
     made = Mesh(machines("hub", 1), {"n1": machines("n1", 2), "n2": machines("n2", 3)})
     for machine in (made.hub, *made.nodes.values()):
         machine.on()
+    for machine in made.nodes.values():
+        machine.text("systemctl", "enable", "skerry.target", "skerry-restore.service", "skerry-agent.service")
     init = (f"{BIN}/skerry-hub", "init", "--mesh=coast", "--region=north", f"--data={DATA}")
     made.hub.text(*init, f"--address={address(1)}:{DEFAULT_PORT}")
     made.start_hub()

@@ -6,6 +6,7 @@ its own address and way out by them would lose both, some time later. So that co
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from .links import set_sysctl
@@ -23,12 +24,21 @@ def is_on() -> bool:
 
 def switch_on() -> None:
     """Raises OSError."""
-    for folder in sorted((_ROOT / "ipv6/conf").iterdir()):
-        takes = folder / "accept_ra"
-        if takes.read_text(encoding="ascii").strip() == "1":
-            set_sysctl(f"ipv6/conf/{folder.name}/accept_ra", _ALSO_WHEN_FORWARDING)
+    for name in taking(_ROOT / "ipv6/conf"):
+        with suppress(FileNotFoundError):
+            set_sysctl(f"ipv6/conf/{name}/accept_ra", _ALSO_WHEN_FORWARDING)
     for path in (SIX, FOUR):
         set_sysctl(path, "1")
+
+
+def taking(conf: Path) -> list[str]:
+    """The interfaces that take router advertisements unless the machine forwards. One that goes meanwhile is none."""
+    found = []
+    for folder in sorted(conf.iterdir()):
+        with suppress(FileNotFoundError):
+            if (folder / "accept_ra").read_text(encoding="ascii").strip() == "1":
+                found.append(folder.name)
+    return found
 
 
 def was_on(kept: Path) -> bool:
