@@ -19,9 +19,8 @@ def notify(state: str, keep: Collection[socket.socket] = ()) -> None:
         return
     to = "\0" + address[1:] if address.startswith("@") else address
     fds = array("i", [one.fileno() for one in keep])
-    beside = (
-        [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if keep else []
-    )  # send_fds of Python 3.11 takes no address
+    # By sendmsg, because send_fds of Python 3.11 takes no address.
+    beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if keep else []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
         try:
             channel.sendmsg([state.encode()], beside, 0, to)

@@ -25,6 +25,7 @@ CUTS, STRIDE = 20, 7  # early points and late ones in turn, so that what is brok
 STEPS = "fsync,rename,unlink,sendto,sendmsg,mount,umount2,unshare,setns"
 WAITS_US = 20_000
 NO_MORE_S = 60.0  # so long none comes before all is done
+WRITER = re.compile(r"writer (\d+)$")  # perhaps behind a line of strace's that is not finished yet
 BEGUN = ""  # what every line begins with
 STEP = re.compile(rf"(\[pid +\d+\] )?(<\.\.\. )?({STEPS.replace(',', '|')})(\(| resumed)(?!.*<unfinished)")
 OTHER_OF = {FEW.digest: MANY, MANY.digest: FEW}
@@ -55,8 +56,8 @@ def steps(node: Node, plan: Plan) -> Iterator[str]:
     for line in node.machine.lines(
         "strace", "-f", "-qq", *options, *writing, data=encode_record(plan), within=NO_MORE_S
     ):
-        if line.startswith("writer "):
-            writer = f"[pid {line.split()[1]:>5}]"
+        if who := WRITER.search(line):
+            writer = f"[pid {who[1]:>5}]"
         elif STEP.match(line) and line.startswith(writer):
             writer = BEGUN
             yield line

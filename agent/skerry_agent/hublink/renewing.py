@@ -119,12 +119,8 @@ def _show(
 def _renewed(identity: Identity, met: Met, reply: JoinReply) -> Identity:
     if reply.node != identity.node or not reply.credentials:
         raise HttpsError(f"{met.hub}: it answers without credentials for this node")
-    hubs = reply.hubs or identity.hubs
-    if met.hub not in hubs:
-        hubs = (
-            *hubs,
-            met.hub,
-        )  # what the hub says of itself may be wrong, and there is no other way to hear it mended
+    # Also by which it answered: what it says of itself may be wrong, and there is no other way to hear that mended.
+    hubs = tuple(dict.fromkeys((*(reply.hubs or identity.hubs), met.hub)))
     return msgspec.structs.replace(
         identity, delegation=encode(met.signed), credentials=reply.credentials, nats=reply.nats or identity.nats,
         hubs=hubs, tls_certificate=reply.tls_certificate or identity.tls_certificate,

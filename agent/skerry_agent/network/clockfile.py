@@ -18,10 +18,8 @@ from ..libc import LIBC
 from .clock import EVERY_S, put_to, to_keep
 from .records import CLOCK, LOOKED, Clock
 
-_TIMEX_MOST, _TIME_ERROR = (
-    512,
-    5,
-)  # bytes, more than struct timex has; what is told of a clock that nobody keeps
+_TIMEX_MOST = 512  # bytes; more than struct timex has
+_TIME_ERROR = 5  # what is told of a clock that nobody keeps
 
 
 def set_clock(to: float) -> None:

@@ -22,9 +22,8 @@ ALIAS = "Skerry"
 KIND = "wireguard"
 PROTOCOL = 207  # rt_protos of iproute2 has no such number; bird, zebra and the others have theirs
 GATEWAY6 = "fe80::1"
-_METRIC = (
-    207  # less than that of a route which somebody else has to the same network, and which stays beside it
-)
+# Less than that of a route which somebody else has to the same network, and which stays beside it.
+_METRIC = 207
 _OF_GUESTS = {"veth", "tun"}
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 _UNREACHABLE = 7

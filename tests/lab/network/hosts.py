@@ -83,6 +83,20 @@ def _own_namespaces() -> None:
         Path("/proc/sys/net", path).write_text("0", encoding="ascii")
 
 
+async def printed(*words: str) -> str:
+    """What a program prints, where this runs; it must not fail."""
+    process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+    said, _ = await process.communicate()
+    assert process.returncode == 0, words
+    return said.decode()
+
+
+async def iproute(*lines: str) -> None:
+    """Each a command of ip(8)."""
+    for line in lines:
+        await printed("ip", *line.split())
+
+
 class Child:
     """A Runner: wireguard-go as a child, which ends with the host's thread."""
 

@@ -12,10 +12,11 @@ from skerry_hub.model import Mesh, NodeRow, NodeState
 from skerry_hub.network.region import Door
 from skerry_hub.network.tunnel import LAST_WORDS_S, Tunnel
 from skerry_hub.store import StoreError
+from skerry_netplan.firewall import HUB_TABLE
 from skerry_netplan.kernel.userspace import Userspace
 from skerry_protocol.ids import NodeId, NodeName
 from skerry_protocol.network import Port
-from tests.lab.network.hosts import Host, cabled
+from tests.lab.network.hosts import Host, cabled, iproute, printed
 from tests.lab.network.rig import private, public
 
 DOOR = Door(public("hub"), 51820, ("hub.example",), b"r" * 32)
@@ -96,3 +97,12 @@ def test_a_store_that_cannot_be_read_is_said_and_ends_nothing(rig: Rig) -> None:
     run(rig.until(keys("link1", "direct1", "link2", "direct2")))
     run(rig.tunnel.start())
     assert rig.tunnel.trouble is None
+
+
+def test_a_bridge_of_guests_that_somebody_makes_later_is_let_through(rig: Rig) -> None:
+    rig.host.run(rig.tunnel.start())
+    rules = ("nft", "list", "table", *HUB_TABLE.split())
+    assert "guests" not in rig.host.run(printed(*rules))
+    rig.host.run(iproute("link add guests type bridge"))
+    rig.host.run(rig.tunnel.start())
+    assert rig.host.run(printed(*rules)).count('"guests" accept') == 2

@@ -25,6 +25,7 @@ from skerry_agent.network.making import Machine
 from skerry_agent.network.records import KEPT, REACHED, WANTED, Plan, Reached, Status
 from skerry_agent.network.seeking import Resolve
 from skerry_netplan.address import node_address
+from skerry_netplan.firewall import TABLE
 from skerry_netplan.hubside import HubHere, lower_hub
 from skerry_netplan.kernel.runners import Detached
 from skerry_netplan.kernel.userspace import Userspace
@@ -35,7 +36,7 @@ from skerry_netplan.state import DIRECT, LINK, KeyRole, State
 from skerry_protocol.ids import NodeId, NodeName
 from skerry_protocol.network import AppNetwork, HubAt, Port
 from tests.lab.network import rig
-from tests.lab.network.hosts import Child
+from tests.lab.network.hosts import Child, iproute, printed
 from tests.lab.network.rig import ALONE, DB, SQL, WEB, Machines, public, region, talk
 
 
@@ -430,3 +431,13 @@ def test_a_hub_that_is_silent_is_sought_at_its_other_endpoints(node: Node) -> No
     assert not reaches(node, rig.NEVER)
     node.turn(TRY_MS // 1000)
     assert reaches(node)
+
+
+def test_a_bridge_of_guests_that_somebody_makes_later_is_let_through(node: Node) -> None:
+    node.accept(GOOD)
+    rules = ("nft", "list", "table", *TABLE.split())
+    host = node.machines[1].host
+    assert "guests" not in host.run(printed(*rules))
+    host.run(iproute("link add guests type bridge"))
+    node.turn()
+    assert host.run(printed(*rules)).count('"guests" accept') == 2

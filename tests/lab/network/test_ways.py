@@ -19,6 +19,7 @@ from skerry_netplan.lower import namespace_of
 from skerry_netplan.model import Copy
 from skerry_netplan.slots import address, slots
 from skerry_protocol.network import AppNetwork, Port, Transport
+from tests.lab.network.hosts import iproute
 from tests.lab.network.rig import (
     ALONE,
     CONNECTS,
@@ -189,7 +190,7 @@ async def _mac() -> str:
 
 
 async def _past_tunnels(address: str, mac: str, own: str) -> None:
-    await _ran(
+    await iproute(
         f"addr add {own} dev eth0 nodad",
         f"-6 route add {address} dev eth0",
         f"neigh add {address} lladdr {mac} dev eth0",
@@ -198,7 +199,7 @@ async def _past_tunnels(address: str, mac: str, own: str) -> None:
 
 async def _guest() -> None:
     """198.51.100.2, behind a bridge."""
-    await _ran(
+    await iproute(
         "netns add guest",
         "link add br-guests type bridge",
         "link add guest0 type veth peer name eth0 netns guest",
@@ -213,12 +214,6 @@ async def _guest() -> None:
 
 async def _tcp_of_guest() -> socket:
     return namespaces.PLAIN.open_socket("guest", AF_INET, SOCK_STREAM)
-
-
-async def _ran(*lines: str) -> None:
-    for line in lines:
-        process = await asyncio.create_subprocess_exec("ip", *line.split())
-        assert await process.wait() == 0, line
 
 
 async def _udp(copy: Copy | None, address: str) -> socket:

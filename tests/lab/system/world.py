@@ -15,6 +15,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from skerry_agent.switch import executor
 from skerry_agent.view import localclient
 from skerry_agent.view.status import StatusView
 from skerry_hub.api.views import AppView, EventView, NodeView
@@ -32,7 +33,7 @@ T = TypeVar("T")
 LOOK_S = 0.1
 FIRST_LOOK_S, SELDOM_S = 0.05, 0.4
 SOON_S = 20.0
-OWN = {"skerry-agent", "skerry-restore", "skerry-net", "skerry-spaces", "skerry-fence", "skerry-wireguard"}
+OWN = {name.removesuffix(".service").partition("@")[0] for name in executor.OWN}
 TIMES = (
     "InactiveExitTimestampMonotonic",
     "ActiveEnterTimestampMonotonic",
